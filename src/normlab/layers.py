@@ -1,0 +1,333 @@
+"""Bookkeeping: parameters, buffers, modes. The math is in `functional`.
+
+Every class is a drop-in replacement for the class of the same name in `torch.nn`: the same
+arguments and defaults, the same `state_dict` keys, the same results, the same exception types.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from normlab import functional as F
+
+
+class _Affine(nn.Module):
+    """A module with an optional gamma (`weight`, from 1) and beta (`bias`, from 0)."""
+
+    def _make_affine(self, shape: Sequence[int], affine: bool, bias: bool, **factory) -> None:
+        weight = nn.Parameter(torch.empty(shape, **factory)) if affine else None
+        beta = nn.Parameter(torch.empty(shape, **factory)) if affine and bias else None
+        self.register_parameter("weight", weight)
+        self.register_parameter("bias", beta)
+
+    def reset_parameters(self) -> None:
+        """Set gamma to 1 and beta to 0."""
+        if self.weight is not None:
+            nn.init.ones_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+
+class _NormBase(_Affine):
+    """Parameters and running statistics that batch and instance normalization share."""
+
+    _version = 2  # as torch.nn: since version 2 the state holds num_batches_tracked
+    _ranks: tuple[int, ...]
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device=None,
+        dtype=None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.track_running_stats = track_running_stats
+        self._make_affine((num_features,), affine, bias, device=device, dtype=dtype)
+        mean = var = count = None
+        if track_running_stats:
+            mean = torch.empty(num_features, device=device, dtype=dtype)
+            var = torch.empty_like(mean)
+            count = torch.tensor(0, device=device)
+        # Buffers, not attributes: they are saved, loaded and moved with the module.
+        self.register_buffer("running_mean", mean)
+        self.register_buffer("running_var", var)
+        self.register_buffer("num_batches_tracked", count)
+        self.reset_parameters()
+
+    def reset_running_stats(self) -> None:
+        """Forget every batch: mean 0, variance 1, count 0."""
+        if self.track_running_stats:
+            self.running_mean.zero_()
+            self.running_var.fill_(1)
+            self.num_batches_tracked.zero_()
+
+    def reset_parameters(self) -> None:
+        """Reset the running statistics, gamma and beta."""
+        self.reset_running_stats()
+        super().reset_parameters()
+
+    def _check_rank(self, x: Tensor) -> None:
+        if x.dim() not in self._ranks:
+            expected = " or ".join(f"{rank}D" for rank in self._ranks)
+            raise ValueError(
+                f"expected {expected} input (got {x.dim()}D input of shape {list(x.shape)})"
+            )
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
+        )
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, *args) -> None:
+        old = (local_metadata.get("version") or 1) < 2
+        if old and self.track_running_stats and self.num_batches_tracked is not None:
+            state_dict.setdefault(prefix + "num_batches_tracked", self.num_batches_tracked)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+
+
+class _BatchNorm(_NormBase):
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize `x` [N, C, *] by the batch (training) or the running statistics (eval)."""
+        self._check_rank(x)
+        momentum = 0.0 if self.momentum is None else self.momentum
+        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            if self.momentum is None:
+                momentum = 1.0 / float(self.num_batches_tracked)  # the average of all batches
+        no_statistics = self.running_mean is None and self.running_var is None
+        # Statistics that are not tracked any more are still used in eval mode, as in torch.nn.
+        keep = not self.training or self.track_running_stats
+        return F.batch_norm(
+            x,
+            self.running_mean if keep else None,
+            self.running_var if keep else None,
+            self.weight,
+            self.bias,
+            self.training or no_statistics,
+            momentum,
+            self.eps,
+        )
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalization of [N, C] or [N, C, L]: each of C channels over N and L.
+
+    Args:
+        num_features: C.
+        eps: added to the variance.
+        momentum: weight of a new batch in the running statistics; None averages all batches.
+        affine: learn gamma (`weight`, [C]) and beta (`bias`, [C]).
+        track_running_stats: keep `running_mean` and `running_var` [C] for eval mode.
+        bias: with `affine`, learn beta.
+
+    Raises:
+        ValueError: wrong rank, or one value per channel in training.
+        RuntimeError: wrong number of channels or dtype.
+
+    Source: `torch.nn.BatchNorm1d`; Ioffe & Szegedy 2015 (arXiv 1502.03167).
+    """
+
+    _ranks = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalization of images [N, C, H, W]: each channel over N, H, W.
+
+    Arguments and errors as in `BatchNorm1d`. Source: `torch.nn.BatchNorm2d`.
+    """
+
+    _ranks = (4,)
+
+
+class BatchNorm3d(_BatchNorm):
+    """Batch normalization of volumes [N, C, D, H, W]: each channel over N, D, H, W.
+
+    Arguments and errors as in `BatchNorm1d`. Source: `torch.nn.BatchNorm3d`.
+    """
+
+    _ranks = (5,)
+
+
+class _InstanceNorm(_NormBase):
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device=None,
+        dtype=None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize each channel of each sample; `x` is [N, C, *] or, without a batch, [C, *]."""
+        self._check_rank(x)
+        unbatched = x.dim() == self._ranks[0]
+        channel_dim = 0 if unbatched else 1
+        if x.shape[channel_dim] != self.num_features:
+            self._refuse_channels(x, channel_dim)
+        y = F.instance_norm(
+            x.unsqueeze(0) if unbatched else x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training or not self.track_running_stats,
+            0.0 if self.momentum is None else self.momentum,
+            self.eps,
+        )
+        return y.squeeze(0) if unbatched else y
+
+    def _refuse_channels(self, x: Tensor, dim: int) -> None:
+        found = f"num_features ({self.num_features}), but got: {x.shape[dim]}"
+        message = f"expected input's size at dim={dim} to match {found} (shape {list(x.shape)})"
+        if self.affine:
+            raise ValueError(message)
+        warnings.warn(f"{message}; harmless here, because affine=False", stacklevel=3)
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Instance normalization of [N, C, L] or [C, L]: each channel of each sample over L.
+
+    Args: those of `BatchNorm1d`, but `affine` and `track_running_stats` default to False, and with
+        `momentum=None` the running statistics never move.
+
+    Raises:
+        ValueError: wrong rank, one spatial element, or (with `affine`) a wrong channel count.
+
+    Source: `torch.nn.InstanceNorm1d`; Ulyanov et al. 2016 (arXiv 1607.08022).
+    """
+
+    _ranks = (2, 3)
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Instance normalization of [N, C, H, W] or [C, H, W]. Source: `torch.nn.InstanceNorm2d`."""
+
+    _ranks = (3, 4)
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Instance normalization of [N, C, D, H, W] or [C, D, H, W].
+
+    Source: `torch.nn.InstanceNorm3d`.
+    """
+
+    _ranks = (4, 5)
+
+
+class LayerNorm(_Affine):
+    """Layer normalization: each sample over its last dimensions, which are `normalized_shape`.
+
+    Args:
+        normalized_shape: the trailing shape [*, *normalized_shape]; an int means the last dimension.
+        eps: added to the variance.
+        elementwise_affine: learn gamma and beta, one number per element of `normalized_shape`.
+        bias: with `elementwise_affine`, learn beta.
+
+    Raises:
+        RuntimeError: the input does not end in `normalized_shape`, or has another dtype.
+
+    Source: `torch.nn.LayerNorm`; Ba et al. 2016 (arXiv 1607.06450).
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device=None,
+        dtype=None,
+    ) -> None:
+        super().__init__()
+        if isinstance(normalized_shape, int):
+            normalized_shape = (normalized_shape,)
+        self.normalized_shape = tuple(normalized_shape)
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        self._make_affine(
+            self.normalized_shape, elementwise_affine, bias, device=device, dtype=dtype
+        )
+        self.reset_parameters()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize `x` [*, *normalized_shape], in training and eval alike."""
+        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, "
+            f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
+        )
+
+
+class GroupNorm(_Affine):
+    """Group normalization of [N, C, *]: each sample over each of `num_groups` groups of channels.
+
+    Args:
+        num_groups: G; 1 is layer normalization over [C, *], C is instance normalization.
+        num_channels: C, a multiple of `num_groups`.
+        eps: added to the variance.
+        affine: learn gamma and beta, one number per channel.
+        bias: with `affine`, learn beta.
+
+    Raises:
+        ValueError: `num_groups` does not divide `num_channels`, or one value per group.
+        RuntimeError: wrong number of channels or dtype.
+
+    Source: `torch.nn.GroupNorm`; Wu & He 2018 (arXiv 1803.08494).
+    """
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device=None,
+        dtype=None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if num_channels % num_groups:
+            raise ValueError(
+                f"num_channels ({num_channels}) must be divisible by num_groups ({num_groups})"
+            )
+        self.num_groups = num_groups
+        self.num_channels = num_channels
+        self.eps = eps
+        self.affine = affine
+        self._make_affine((num_channels,), affine, bias, device=device, dtype=dtype)
+        self.reset_parameters()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize `x` [N, C, *], in training and eval alike."""
+        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )

@@ -1,0 +1,67 @@
+"""Every exercise accepts its solution and answers each typical mistake with its own hint."""
+
+import pytest
+
+from normlab.checks import CHECKS, check
+
+names = pytest.mark.parametrize("name", sorted(CHECKS))
+
+
+@names
+def test_the_solution_is_correct(name):
+    assert CHECKS[name].verdict(CHECKS[name].solution) == "Correct."
+
+
+@names
+def test_an_empty_stub_is_told_to_begin(name):
+    assert "returns nothing" in CHECKS[name].verdict(lambda *args: ...)
+    assert "returns nothing" in CHECKS[name].verdict(lambda *args: None)
+
+
+@names
+def test_each_typical_mistake_gets_its_own_hint(name):
+    exercise = CHECKS[name]
+    assert len(exercise.mistakes) >= 3
+    assert len({hint for _, hint in exercise.mistakes}) == len(exercise.mistakes)
+    for mistake, hint in exercise.mistakes:
+        assert exercise.verdict(mistake) == f"Not yet: {hint}"
+
+
+@names
+def test_an_answer_that_raises_is_told_what_was_raised(name):
+    def answer(*args):
+        raise IndexError("list index out of range")
+
+    assert "raises IndexError: list index out of range" in CHECKS[name].verdict(answer)
+
+
+@names
+def test_an_answer_of_a_foreign_type_is_not_accepted(name):
+    assert CHECKS[name].verdict(lambda *args: "forty-two").startswith("Not yet: for ")
+
+
+def test_an_unknown_mistake_shows_a_case_with_both_results():
+    verdict = CHECKS["flat_features"].verdict(lambda fig_size, padding: 7)
+    assert verdict == "Not yet: for 32, 0 expected 400, not 7."
+
+
+def test_an_answer_that_changes_its_argument_does_not_spoil_the_next_check():
+    def answer(model):
+        for module in model.modules():
+            if hasattr(module, "bias"):
+                module.bias = None
+        return model
+
+    exercise = CHECKS["drop_dead_biases"]
+    assert exercise.verdict(answer) == exercise.verdict(answer)
+    assert exercise.verdict(exercise.solution) == "Correct."
+
+
+def test_check_prints_the_verdict(capsys):
+    check("flat_features", CHECKS["flat_features"].solution)
+    assert capsys.readouterr().out == "Correct.\n"
+
+
+def test_an_unknown_exercise_lists_the_known_ones():
+    with pytest.raises(KeyError, match="flat_features"):
+        check("no such exercise", len)

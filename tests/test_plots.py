@@ -1,0 +1,75 @@
+import matplotlib
+
+matplotlib.use("agg")  # before pyplot: no window
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+
+from normlab import plots
+from normlab.training import History
+
+
+@pytest.fixture(autouse=True)
+def clean_style():
+    with matplotlib.rc_context():
+        plots.use_style()
+        yield
+    plt.close("all")
+
+
+def luminance(color: str) -> float:
+    """Relative luminance (0..1) as WCAG 2 defines it."""
+    channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return float(np.dot([0.2126, 0.7152, 0.0722], channels))
+
+
+def contrast(a: str, b: str) -> float:
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#14181e"])  # the theme's light and dark page
+def test_text_reads_on_the_light_and_on_the_dark_page(page):
+    assert contrast(plots.INK, page) > 4  # 4.25 is the best one colour can do on both
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#14181e"])
+@pytest.mark.parametrize("name", sorted(plots.COLORS))
+def test_each_method_colour_shows_on_the_light_and_on_the_dark_page(name, page):
+    assert contrast(plots.COLORS[name], page) > 2.8  # WCAG asks 3 for graphics that have no label
+
+
+def test_curves_draw_every_seed_a_mean_and_the_name():
+    runs = [History(test_accuracy=[0.1, 0.3]), History(test_accuracy=[0.2, 0.5])]
+    ax = plots.curves({"with BN": runs})
+    lines = [line.get_ydata().tolist() for line in ax.lines]
+    assert lines == [[10, 30], [20, 50], [15, 40]]
+    assert [text.get_text() for text in ax.texts] == ["with BN"]
+    assert ax.get_ylabel() == "test accuracy (%)" and ax.get_xlabel() == "epoch"
+
+
+def test_a_name_without_a_colour_is_refused():
+    with pytest.raises(KeyError):
+        plots.curves({"unheard of": [History(test_accuracy=[0.1])]})
+
+
+def test_settings_are_drawn_with_one_dot_per_seed():
+    ax = plots.seeds_by_setting({"with BN": {0.1: [1, 2], 0.01: [3, 4]}}, "rate", "accuracy (%)")
+    dots = [line for line in ax.lines if line.get_marker() == "o"]
+    assert sum(len(line.get_xdata()) for line in dots) == 4
+
+
+def test_an_image_grid_shows_every_image_with_its_title():
+    images = torch.randint(256, (7, 3, 32, 32), dtype=torch.uint8)
+    figure = plots.image_grid(images, [f"image {i}" for i in range(7)], columns=5)
+    shown = [ax for ax in figure.axes if ax.images]
+    assert [ax.get_title() for ax in shown] == [f"image {i}" for i in range(7)]
+
+
+def test_a_confusion_matrix_names_both_axes():
+    ax = plots.confusion(torch.eye(2), ["cat", "dog"])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["cat", "dog"]
+    assert ax.get_xlabel() == "predicted class" and ax.get_ylabel() == "true class"

@@ -1,0 +1,186 @@
+"""Execute chapters in place: the one way in which the stored results of the book are made.
+
+    python tools/run.py                                           every chapter
+    python tools/run.py 06 07                                     chapters 6 and 7
+    python tools/run.py 06 --set EPOCHS=1 --output _build/short   a short run of a copy
+
+A chapter is written only when all its cells have run, and carries a stamp: the hash of its code
+cells, the images used, torch's version and the minutes taken. The tests refuse a chapter whose
+stamp does not match its code, so that no stale figure survives.
+
+A short run proves that the code works, not that its claims hold: they are made for the stored
+settings. A failed `assert` is therefore reported and passed over; every other error counts.
+"""
+
+import argparse
+import ast
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import DeadKernelError
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).parents[1]
+BANNER = re.compile(r"^(CIFAR-10|Shapes-10): ", re.MULTILINE)  # printed by normlab.data
+NOTEBOOK_METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+}
+CELL_METADATA = ("mystnb", "tags")  # what is kept; the rest belongs to editors
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def code_hash(notebook: NotebookNode) -> str:
+    """Return the sha256 of the code cells, in order."""
+    return hashlib.sha256("\0".join(c.source for c in code_cells(notebook)).encode()).hexdigest()
+
+
+def data_used(notebook: NotebookNode) -> str:
+    """Return the image data that the stored outputs name: CIFAR-10, Shapes-10, both or none."""
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    printed = "\n".join(output.text for output in outputs if output.output_type == "stream")
+    return " and ".join(sorted(set(BANNER.findall(printed)))) or "none"
+
+
+def substitute(notebook: NotebookNode, settings: dict[str, str]) -> None:
+    """Replace the values of top-level assignments `NAME = ...` in the code cells."""
+    found = set()
+    for cell in code_cells(notebook):
+        lines = cell.source.splitlines()
+        for node in reversed(ast.parse(cell.source).body):
+            name = ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else None
+            if name in settings:
+                lines[node.lineno - 1 : node.end_lineno] = [f"{name} = {settings[name]}"]
+                found.add(name)
+        cell.source = "\n".join(lines)
+    if missing := settings.keys() - found:
+        raise SystemExit(f"no cell assigns {', '.join(sorted(missing))}")
+
+
+def execute(notebook: NotebookNode, folder: Path, pass_over_claims: bool = False) -> float:
+    """Execute the cells one by one in `folder`, print how it goes and return the minutes taken."""
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        timeout=None,
+        record_timing=False,
+        coalesce_streams=True,  # the pieces in which text arrives differ from run to run
+        allow_errors=True,  # they are judged here
+    )
+    cells = [(i, cell) for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    start = time.monotonic()
+    with client.setup_kernel():
+        for number, (index, cell) in enumerate(cells, 1):
+            cell_start = time.monotonic()
+            try:
+                client.execute_cell(cell, index)
+            except DeadKernelError:
+                raise SystemExit(f"the kernel died in cell {number}, nothing was written") from None
+            line = cell.source.partition("\n")[0]
+            print(f"[{number}/{len(cells)}] {time.monotonic() - cell_start:6.1f} s  {line[:80]}")
+            error = unexpected_error(cell)
+            if error and pass_over_claims and error.ename == "AssertionError":
+                print(f"    passed over in a short run: {error.ename} {error.evalue}")
+            elif error:
+                report = "\n".join([cell.source, "", *error.traceback])
+                raise SystemExit(f"cell {number} failed, nothing was written:\n\n{report}")
+    return (time.monotonic() - start) / 60
+
+
+def unexpected_error(cell: NotebookNode) -> NotebookNode | None:
+    if "raises-exception" in cell.metadata.get("tags", []):
+        return None
+    return next((output for output in cell.outputs if output.output_type == "error"), None)
+
+
+def clean(notebook: NotebookNode) -> None:
+    """Remove what depends on the editor or the machine; give a cell without an id a stable one."""
+    for key in [k for k in notebook.metadata if k not in ("mystnb", "normlab")]:
+        del notebook.metadata[key]
+    notebook.metadata.update(NOTEBOOK_METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    for i, cell in enumerate(notebook.cells):
+        cell.setdefault("id", f"cell-{i}")
+        cell.metadata = NotebookNode(
+            {k: v for k, v in cell.metadata.items() if k in CELL_METADATA and v}
+        )
+    for output in (output for cell in code_cells(notebook) for output in cell.outputs):
+        if output.output_type == "error":  # the rest of a traceback names paths of the machine
+            output.traceback = [f"{output.ename}: {output.evalue}"]
+
+
+def stamp(notebook: NotebookNode, minutes: float) -> None:
+    notebook.metadata["normlab"] = {
+        "code": code_hash(notebook),
+        "data": data_used(notebook),
+        "torch": version("torch"),
+        "minutes": round(minutes, 1),
+    }
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Replace the file in one step: it is the old notebook or the new one, never a part."""
+    nbformat.validate(notebook)
+    part = path.with_suffix(".part")
+    nbformat.write(notebook, part)
+    os.replace(part, path)
+
+
+def find(numbers: list[str]) -> list[Path]:
+    chapters = sorted((ROOT / "chapters").glob("*.ipynb"))
+    chosen = [c for c in chapters if not numbers or c.name.split("-")[0] in numbers]
+    if len(chosen) < len(numbers) or not chosen:
+        names = ", ".join(c.stem for c in chapters)
+        raise SystemExit(f"no such chapter: {' '.join(numbers)}. There are: {names}")
+    return chosen
+
+
+def run(path: Path, settings: dict[str, str], output: Path | None = None) -> None:
+    """Execute the notebook at `path` and write it there, or a copy into the folder `output`."""
+    # Formatting a chapter after the run would make its results stale.
+    style = [sys.executable, "-m", "ruff", "format", "--check", "--quiet", path]
+    if subprocess.run(style, cwd=ROOT).returncode:
+        raise SystemExit(f"{path.name} is not in style: make format, then run it")
+    notebook = nbformat.read(path, as_version=4)
+    substitute(notebook, settings)
+    print(path.stem, *(f"{name}={value}" for name, value in settings.items()))
+    minutes = execute(notebook, path.parent, pass_over_claims=bool(settings))
+    clean(notebook)
+    stamp(notebook, minutes)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        path = output / path.name
+    write(notebook, path)
+    print(f"wrote {path}: {minutes:.1f} minutes, images: {data_used(notebook)}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("numbers", nargs="*", help="numbers of chapters, such as 06; all without")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", dest="settings")
+    parser.add_argument("--output", type=Path, help="a folder for the executed copy")
+    chosen = parser.parse_args(arguments)
+    if chosen.settings and chosen.output is None:
+        parser.error("--set changes the code, so the result needs a folder of its own: --output")
+    os.environ["TQDM_DISABLE"] = "1"  # a progress bar is nothing to store
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment
+    if folder := os.environ.get("NORMLAB_CIFAR10"):  # chapters run in their own folder
+        os.environ["NORMLAB_CIFAR10"] = str(Path(folder).expanduser().resolve())
+    for path in find(chosen.numbers):
+        run(path, dict(s.split("=", 1) for s in chosen.settings), chosen.output)
+
+
+if __name__ == "__main__":
+    main()
