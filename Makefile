@@ -23,15 +23,15 @@ run: $(READY) ## execute the chapters in place, or one: make run CH=06
 	$(BIN)/python tools/run.py $(CH)
 
 lab: $(READY) ## open the chapters in JupyterLab
-	$(BIN)/jupyter lab --notebook-dir=chapters
+	$(BIN)/jupyter lab chapters
 
 lint: $(READY) ## check the style of code and notebooks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
 format: $(READY) ## bring code and notebooks into style
-	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
 
 requirements: $(READY) ## pin what pyproject.toml asks for; newest versions: make requirements NEW=1
 	$(BIN)/uv pip compile --universal --all-extras pyproject.toml -o requirements.txt $(if $(NEW),--upgrade)
@@ -41,9 +41,9 @@ clean: ## remove everything that was built, the environment too
 
 # uv takes 20 seconds where pip takes two minutes. The mark comes last: a failure leaves none.
 $(READY): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>&- || \
-	{ echo "This needs Python 3.11, 3.12 or 3.13 with venv, and $(PYTHON) is not:" \
-	"try make $(MAKECMDGOALS) PYTHON=python3.12 (on Debian and Ubuntu after apt install python3.12-venv)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || \
+	{ echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13 with venv. Install one and name it:" \
+	"make $(MAKECMDGOALS) PYTHON=python3.12 (Debian and Ubuntu: apt install python3.12-venv)"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.txt)"
 	$(BIN)/uv pip install --python $(BIN)/python -r requirements.txt --editable .

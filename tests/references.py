@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
+
 from rules import without_code
 
 ROLE = re.compile(r"\{([\w:]+)\}`(?:[^`<]*<)?([^`>]+)>?`")
@@ -49,6 +50,10 @@ def read_page(path: Path) -> Page:
                 page.cites |= {key.strip() for key in target.split(",")}
             elif role in ("ref", "numref", "eq"):
                 page.refers.add(target.strip().lower())
+            elif role == "doc":
+                files = (f"{target}{ending}" for ending in (".md", ".ipynb"))
+                page.links.add(next((f for f in files if (path.parent / f).exists()), target))
+        page.links |= set(re.findall(r"\{(?:figure|image)\} +(\S+)", source))
         text = re.sub(r"`[^`]*`", "", text)
         page.links |= {a or b for a, b in LINK.findall(text)}
     return page

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
+
 from run import code_cells, code_hash, data_used
 
 ROOT = Path(__file__).parents[1]
 Rule = Callable[[NotebookNode], list[str]]
 RULES: list[Rule] = []
 
-MAX_LINES = 12  # of code in a cell, without blank lines and lines that hold only a comment
+MAX_LINES = 12  # of code in a cell, see lines_of_code
 MAX_LINES_LONG = 25  # in a cell tagged `long`
 MAX_WORDS = 120  # of prose in a cell; about 50 is the aim
 TAGS = {
@@ -71,6 +72,11 @@ def text_of(output: NotebookNode) -> str:
     return "\n".join(parts)
 
 
+def is_compared(output: NotebookNode) -> bool:
+    """Does the output hold more than a picture? Its text says only `<Figure size ...>`."""
+    return not any(kind.startswith("image/") for kind in output.get("data", {}))
+
+
 def without_code(markdown: str) -> str:
     """Remove fenced code; keep what stands inside directives such as `:::{note}`."""
     kept, fences = [], []  # a fence is (its marker, whether it holds code)
@@ -118,6 +124,15 @@ def opening(notebook: NotebookNode) -> str:
 def parse(cell: NotebookNode) -> ast.Module:
     """Return the syntax tree of a code cell, in which IPython's magics are allowed."""
     return ast.parse(TransformerManager().transform_cell(cell.source))
+
+
+def lines_of_code(cell: NotebookNode) -> int:
+    """Count the lines to understand: no imports, no blank lines, no comments on their own line."""
+    lines = cell.source.splitlines()
+    for node in parse(cell).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    return sum(not re.match(r"\s*(#|$)", line) for line in lines)
 
 
 def definitions(tree: ast.Module) -> dict[str, str]:
@@ -234,6 +249,8 @@ def tags_are_known_and_have_a_reason(notebook: NotebookNode) -> list[str]:
             complaints.append(f"cell {i} steers nbval by a comment: use a tag")
         if "data-dependent" in tags(cell) and data_used(notebook) == "none":
             complaints.append(f"cell {i} is tagged data-dependent in a chapter without images")
+        elif "data-dependent" in tags(cell) and not any(is_compared(o) for o in cell.outputs):
+            complaints.append(f"cell {i} is tagged data-dependent, but pictures are not compared")
         if "own-definition" in tags(cell) and not definitions(parse(cell)).keys() & shipped.keys():
             complaints.append(f"cell {i} is tagged own-definition and defines nothing of normlab's")
     return complaints
@@ -286,8 +303,7 @@ def every_image_in_the_text_has_alt_text(notebook: NotebookNode) -> list[str]:
 def code_cells_are_short(notebook: NotebookNode) -> list[str]:
     complaints = []
     for i, cell in numbered_code(notebook):
-        lines = [line for line in cell.source.splitlines() if line.strip()]
-        count = sum(not line.lstrip().startswith("#") for line in lines)
+        count = lines_of_code(cell)
         limit = MAX_LINES_LONG if "long" in tags(cell) else MAX_LINES
         if count > limit:
             complaints.append(f"cell {i} has {count} lines of code, at most {limit} are readable")
@@ -359,7 +375,7 @@ def three_to_six_exercises_have_solutions_in_a_dropdown(notebook: NotebookNode) 
     text = "\n".join(cell.source for _, cell in markdown_cells(notebook))
     exercises = re.findall(r"\{exercise\}[^\n]*\n((?::[^\n]*\n)*)", text)
     labels = [re.search(r":label: *(\S+)", options) for options in exercises]
-    solutions = dict(re.findall(r"\{solution\} *(\S+)\n((?::[^\n]*\n)*)", text))
+    solutions = dict(re.findall(r"\{solution(?:-start)?\} *(\S+)\n((?::[^\n]*\n)*)", text))
     complaints = []
     if not 3 <= len(exercises) <= 6:
         complaints.append(f"{len(exercises)} exercises")
@@ -397,3 +413,12 @@ def what_normlab_ships_is_defined_in_the_same_way_here(notebook: NotebookNode) -
         for name, tree in definitions(parse(cell)).items()
         if name in shipped and tree != shipped[name][1]
     ]
+
+
+# The rules for pages that are no notebooks.
+RULES_OF_TEXT = [
+    paths_of_a_machine_appear_nowhere,
+    every_image_in_the_text_has_alt_text,
+    one_title_comes_first_and_headings_skip_no_level,
+    sentences_state_facts_without_fillers,
+]

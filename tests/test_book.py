@@ -10,9 +10,11 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from nbformat.v4 import new_markdown_cell, new_notebook
 from packaging.requirements import Requirement
+
 from references import broken, read_page
-from rules import FILLERS, ROOT, RULES, Rule, prose
+from rules import ROOT, RULES, RULES_OF_TEXT, Rule
 
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 
@@ -91,6 +93,8 @@ def test_links_references_and_citations_lead_somewhere() -> None:
         ("See {numref}`Figure %s <fig-none>`.", "a.md refers to fig-none"),
         ("By {eq}`eq-none`.", "a.md refers to eq-none"),
         ("As in {cite:t}`nobody2015`.", "a.md cites nobody2015"),
+        ("See {doc}`nowhere`.", "a.md links to nowhere"),
+        ("```{figure} missing.png\n:alt: A\n```", "a.md links to missing.png"),
         ("[a file](missing.md)", "a.md links to missing.md"),
         ("![a picture](missing.png)", "a.md links to missing.png"),
         ("[a heading](#not-there)", "a.md links to #not-there: no such heading"),
@@ -98,9 +102,8 @@ def test_links_references_and_citations_lead_somewhere() -> None:
     ],
 )
 def test_broken_links_and_references_are_found(tmp_path: Path, text: str, complaint: str) -> None:
-    good = (
-        "(here)=\n# A title\n\n$$x$$ (eq-x)\n\n{ref}`here` {eq}`eq-x` {cite}`a2015` [b](b.md#b-c)\n"
-    )
+    good = "(here)=\n# A title\n\n$$x$$ (eq-x)\n\n{ref}`here` {eq}`eq-x` {cite}`a2015`\n"
+    good += "[b](b.md#b-c) {doc}`b`\n"
     (tmp_path / "b.md").write_text("# B, c\n\n```\n[no](link)\n```\n", encoding="utf-8")
     for body, expected in ((good, []), (good + text, [complaint])):
         (tmp_path / "a.md").write_text(body, encoding="utf-8")
@@ -109,9 +112,11 @@ def test_broken_links_and_references_are_found(tmp_path: Path, text: str, compla
     assert "no page cites b2016" in broken(pages, "@article{a2015,\n}\n@book{b2016,\n}")
 
 
+@pytest.mark.parametrize("rule", RULES_OF_TEXT, ids=sentence)
 @pytest.mark.parametrize("name", ["index.md", "README.md"])
-def test_pages_of_text_state_facts_without_fillers(name: str) -> None:
-    assert FILLERS.findall(prose((ROOT / name).read_text(encoding="utf-8"))) == []
+def test_page(name: str, rule: Rule) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert rule(new_notebook(cells=[new_markdown_cell(text)])) == []
 
 
 # --- environment --------------------------------------------------------------------------------

@@ -309,7 +309,7 @@ def test_a_download_that_is_too_long_is_given_up(load, tiny, server, cache):
     assert kept(cache) == []
 
 
-@pytest.mark.parametrize("answer", [stalls(b"x" * 99), trickles(b"x" * 9999), never_answers])
+@pytest.mark.parametrize("answer", [stalls(b"x" * 99), trickles(b"x" * 199), never_answers])
 def test_a_server_that_stalls_or_trickles_is_given_up(load, tiny, server, cache, answer):
     start = time.monotonic()
     _, line = load(replace(tiny, urls=(server.url("/slow", answer),)), patience=0.4)
@@ -339,6 +339,15 @@ def test_no_network_leads_to_shapes_within_five_seconds(tiny, cache, monkeypatch
     assert images.name == "Shapes-10"
     assert seconds < 5
     assert kept(cache) == []
+
+
+def test_the_line_says_what_is_wrong_with_each_server(load, tiny, server):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{closed.getsockname()[1]}"
+        _, line = load(replace(tiny, urls=(f"http://{host}/x", server.url("/gone", not_found))))
+    other = f"127.0.0.1:{server.server_port}"
+    assert line == FALLBACK.format(f"{host}: no connection; {other}: HTTP 404")
 
 
 def test_two_processes_at_once_both_get_the_data(load, tiny, server, cache):
@@ -442,8 +451,12 @@ def test_a_damaged_cache_is_rebuilt(load, tiny, server, cache, damage):
 
 
 def test_a_harmful_cache_file_is_not_opened(load, tiny, cache, tmp_path):
+    class Harm:
+        def __reduce__(self) -> tuple:
+            return os.mkdir, (str(tmp_path / "harm"),)
+
     cache.mkdir()
-    (cache / "cifar-10.pt").write_bytes(harmful_pickle(tmp_path / "harm"))
+    torch.save({"key": Harm()}, cache / "cifar-10.pt")
     with pytest.warns(UserWarning, match="cannot be used"):
         images, _ = load(tiny)
     assert_is_the_archive(images)
@@ -467,7 +480,7 @@ def test_a_torchvision_folder_is_read(load, tmp_path, cache, monkeypatch, inside
     folder = write_batches(tmp_path / "images", batch_files())
     monkeypatch.setenv("NORMLAB_CIFAR10", str(folder / inside))
     images, line = load(describe(batch_files()))
-    assert line == "CIFAR-10: 20 training and 4 test images, from the folder in NORMLAB_CIFAR10"
+    assert line == "CIFAR-10: 20 training and 4 test images, from NORMLAB_CIFAR10"
     assert_is_the_archive(images)
     assert kept(cache) == []
 
@@ -534,7 +547,7 @@ def test_class_folders_are_decoded_once_in_the_order_of_the_alphabet(
     for _ in range(2):
         images, line = load()
         assert (
-            line == "CIFAR-10: 20 training and 10 test images, from the folder in NORMLAB_CIFAR10"
+            line == "CIFAR-10: 20 training and 10 test images, from NORMLAB_CIFAR10"
         )
         assert images.classes == CLASSES
         assert_tensor(images.train_labels, torch.int64, np.arange(10).repeat(2))

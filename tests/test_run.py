@@ -4,9 +4,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import run
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
+
+import run
 from rules import results_belong_to_the_code
 
 CELLS = [

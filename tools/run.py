@@ -78,6 +78,7 @@ def execute(notebook: NotebookNode, folder: Path, pass_over_claims: bool = False
         record_timing=False,
         coalesce_streams=True,  # the pieces in which text arrives differ from run to run
         allow_errors=True,  # they are judged here
+        extra_arguments=["--log-level=ERROR"],  # of the kernel itself
     )
     cells = [(i, cell) for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
     start = time.monotonic()

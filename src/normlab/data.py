@@ -31,6 +31,7 @@ import requests
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import Dataset
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
@@ -104,7 +105,7 @@ CIFAR10 = Archive(
 
 
 def cifar10(
-    archive: Archive = CIFAR10, *, connect_seconds: float = 3.5, patience: float = 15.0
+    archive: Archive = CIFAR10, *, connect_seconds: float = 3.0, patience: float = 15.0
 ) -> ImageData:
     """Return CIFAR-10, or Shapes-10 where CIFAR-10 cannot be had, and print one line about it.
 
@@ -148,11 +149,35 @@ def _draw_shapes(source: str) -> ImageData:
     return ImageData("Shapes-10", source, tuple(shapes.CLASSES), *train, *test)
 
 
+class PILImages(Dataset):
+    """The usual way to feed images, to measure against: each becomes a PIL image when it is due.
+
+    Args:
+        images: uint8 [N, 3, H, W].
+        labels: int64 [N].
+        transform: from a PIL image to a tensor.
+
+    Source: `torchvision.datasets.CIFAR10`, which does the same for every sample.
+    """
+
+    def __init__(
+        self, images: Tensor, labels: Tensor, transform: Callable[[Image.Image], Tensor]
+    ) -> None:
+        self.pixels = images.permute(0, 2, 3, 1).numpy()  # [N, H, W, 3], as PIL wants them
+        self.labels, self.transform = labels.tolist(), transform
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
+
+
 # --- CIFAR-10 from a folder ---------------------------------------------------------------------
 
 
 def _from_folder(root: Path, archive: Archive) -> ImageData:
-    source = "from the folder in NORMLAB_CIFAR10"
+    source = "from NORMLAB_CIFAR10"
     inner = root / "cifar-10-batches-py"
     folder = inner if inner.is_dir() else root
     missing = [name for name in archive.md5 if not (folder / name).is_file()]

@@ -15,71 +15,67 @@ _HALF = (torch.bfloat16, torch.float16)
 
 
 def normalize_backward(
-    dy: Tensor, centred: Tensor, rstd: Tensor, scale: Tensor, dims: Dims
+    dy: Tensor, x_hat: Tensor, scale: Tensor, dims: Dims
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return `(dx, dgamma, dbeta)` for `y = scale * centred + beta`, `scale = gamma * rstd`.
+    """Return `(dx, dgamma, dbeta)` for `y = gamma * x_hat + beta`; gamma is constant over `dims`.
 
-    gamma is constant over `dims`. With m the number of values that share a mean and
-    x_hat = centred * rstd:  dx = scale * (dy - mean(dy) - x_hat * mean(dy * x_hat)).
+    `scale` is gamma / sigma. With m the number of values that share a mean:
+    dx = scale * (dy - sum(dy) / m - x_hat * sum(dy * x_hat) / m).
     Source: Ioffe & Szegedy 2015, section 3, simplified.
     """
-    m = centred.numel() // max(rstd.numel(), 1)
+    m = _count(x_hat, scale)
+    dx = dy * x_hat
+    dgamma = dx.sum(dims, keepdim=True)
     dbeta = dy.sum(dims, keepdim=True)
-    dgamma = (dy * centred).sum(dims, keepdim=True) * rstd
-    dx = centred * (dgamma * rstd / -m)
-    dx.add_(dy).sub_(dbeta, alpha=1 / m).mul_(
-        scale
-    )  # in place: fresh memory costs more than the math
+    dx.copy_(dy)  # over the products: fresh memory costs more than the math
+    dx.sub_(dbeta, alpha=1 / m).addcmul_(x_hat, dgamma, value=-1 / m).mul_(scale)
     return dx, dgamma, dbeta
 
 
+def _standardize(x: Tensor, dims: Dims, eps: float) -> tuple[Tensor, ...]:
+    """Return `(x_hat, rstd, mean, var)` of `x` over `dims`, and memory of the size of `x`."""
+    mean = x.mean(dims, keepdim=True)
+    x_hat = x - mean  # before squaring: E[x^2] - E[x]^2 cancels where the mean is large
+    squares = x_hat.square()
+    var = squares.mean(dims, keepdim=True)
+    rstd = (var + eps).rsqrt_()
+    return x_hat.mul_(rstd), rstd, mean, var, squares
+
+
 class _Normalize(torch.autograd.Function):
-    """`normalize` with the closed-form backward: autograd would keep and revisit every step."""
+    """`normalize` with the closed-form backward: autograd would keep and revisit every step.
+
+    gamma and beta, viewed as `shape`, are constant over `dims`.
+    """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, dims, eps, affine_shape):
-        mean = x.mean(dims, keepdim=True)
-        centred = x - mean  # before squaring: E[x^2] - E[x]^2 cancels where the mean is large
-        y = centred.square()
-        var = y.mean(dims, keepdim=True)
-        scale = rstd = torch.rsqrt(var + eps)
-        # gamma joins the scale where it is constant over `dims` (batch and instance norm).
-        joins = weight is not None and all(affine_shape[d] == 1 for d in dims)
-        if joins:
-            scale = rstd * weight.view(affine_shape)
-        torch.mul(centred, scale, out=y)  # into the memory of the squares
-        if weight is not None and not joins:
-            y.mul_(weight.view(affine_shape))
+    def forward(ctx, x, weight, bias, dims, eps, shape):
+        x_hat, rstd, mean, var, y = _standardize(x, dims, eps)
+        if weight is None:
+            y.copy_(x_hat)
+        else:
+            torch.mul(x_hat, weight.view(*shape), out=y)
         if bias is not None:
-            y.add_(bias.view(affine_shape))
-        ctx.args = dims, affine_shape, joins
+            y.add_(bias.view(*shape))
+        ctx.dims, ctx.shape = dims, shape
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(mean, var)
         # What backward reads is an input or an output: second derivatives flow through it.
-        ctx.save_for_backward(centred, rstd, weight, bias)
-        return y, centred, rstd, mean, var
+        ctx.save_for_backward(x_hat, rstd, weight, bias)
+        return y, x_hat, rstd, mean, var
 
     @staticmethod
-    def backward(ctx, dy, dcentred, drstd, *_):
-        centred, rstd, weight, bias = ctx.saved_tensors
-        dims, affine_shape, joins = ctx.args
-        dy = torch.zeros_like(centred) if dy is None else dy
-        gamma = None if weight is None else weight.view(affine_shape)
-        if gamma is None:
-            dx, dgamma, dbeta = normalize_backward(dy, centred, rstd, rstd, dims)
-        elif joins:
-            dx, dgamma, dbeta = normalize_backward(dy, centred, rstd, rstd * gamma, dims)
-        else:
-            dx, _, _ = normalize_backward(dy * gamma, centred, rstd, rstd, dims)
-            dgamma, dbeta = dy * centred * rstd, dy
+    def backward(ctx, dy, dx_hat, drstd, *_):
+        x_hat, rstd, weight, bias = ctx.saved_tensors
+        dy = torch.zeros_like(x_hat) if dy is None else dy
+        scale = rstd if weight is None else rstd * weight.view(*ctx.shape)
+        dx, dgamma, dbeta = normalize_backward(dy, x_hat, scale, ctx.dims)
         # The next two are None unless the caller differentiates twice.
-        if dcentred is not None:
-            dx = dx + dcentred - dcentred.mean(dims, keepdim=True)
+        if dx_hat is not None:
+            dx = dx + normalize_backward(dx_hat, x_hat, rstd, ctx.dims)[0]
         if drstd is not None:
-            m = centred.numel() // rstd.numel()
-            dx = dx - centred * (drstd * rstd**3 / m)
-        dweight = None if weight is None else dgamma.sum_to_size(affine_shape).view(weight.shape)
-        dbias = None if bias is None else dbeta.sum_to_size(affine_shape).view(bias.shape)
+            dx = dx - x_hat * (drstd * rstd**2 / _count(x_hat, rstd))
+        dweight, dbias = _fit(dgamma, weight, ctx.shape), _fit(dbeta, bias, ctx.shape)
         return dx, dweight, dbias, None, None, None
 
 
@@ -96,7 +92,7 @@ def normalize(
     Args:
         x: floating-point tensor of any shape. Half precision is computed in float32.
         dims: the dimensions whose values share one mean and one variance.
-        weight, bias: gamma and beta; None means 1 and 0.
+        weight, bias: gamma and beta, of one shape; None means 1 and 0.
         eps: added to the variance, in the square of the unit of `x`.
         affine_shape: the shape, of the rank of `x`, in which gamma and beta broadcast against `x`;
             by default their own shape.
@@ -105,12 +101,18 @@ def normalize(
         `(y, mean, var)`: `y` has the shape and dtype of `x`; the statistics keep the reduced
         dimensions with size 1 and carry no gradient. The variance is biased.
     """
-    if affine_shape is None and (weight is not None or bias is not None):
-        affine_shape = (bias if weight is None else weight).shape
-    y, _, _, mean, var = _Normalize.apply(
-        _wide(x), _wide(weight), _wide(bias), dims, eps, affine_shape
-    )
-    return y.to(x.dtype), mean, var
+    if x.dtype in _HALF:
+        y, mean, var = normalize(x.float(), dims, _wide(weight), _wide(bias), eps, affine_shape)
+        return y.to(x.dtype), mean, var
+    shape = affine_shape or _affine_shape(x, weight, bias)
+    if all(shape[d] == 1 for d in dims) and x.numel() > 0:
+        y, _, _, mean, var = _Normalize.apply(x, weight, bias, dims, eps, shape)
+        return y, mean, var
+    # gamma and beta differ between values that share a mean (or there are no values at all).
+    y, _, _, mean, var = _Normalize.apply(x, None, None, dims, eps, shape)
+    y = y if weight is None else y * weight.view(*shape)
+    y = y if bias is None else y + bias.view(*shape)
+    return y, mean, var
 
 
 def batch_norm(
@@ -130,31 +132,25 @@ def batch_norm(
     towards the *unbiased* variance. Otherwise the running statistics take their place.
 
     Raises:
-        ValueError: one value per channel in training, or an `eps` that is not positive.
-        RuntimeError: a channel count or dtype that does not fit, or no running statistics in eval.
+        ValueError: one value per channel in training, an `eps` that is not positive, or one running
+            statistic without the other.
+        RuntimeError: a shape or dtype that does not fit, or no running statistics in eval.
 
     Source: Ioffe & Szegedy 2015 (arXiv 1502.03167); `torch.nn.functional.batch_norm`.
     """
-    if training and x.numel() == x.shape[1]:
-        raise ValueError(_one_value("value per channel", x.shape))
     if eps < 0 or (training and eps == 0):
         raise ValueError(f"batch_norm eps must be positive, but got {eps}")
-    _check(
-        "batch_norm",
-        x,
-        x.shape[1],
-        running_mean=running_mean,
-        running_var=running_var,
-        weight=weight,
-        bias=bias,
-    )
+    shape = _channel_shape(x)
+    _check(x, shape[1:2], weight, bias, running_mean, running_var)
     if not training:
-        return _with_statistics(x, running_mean, running_var, weight, bias, eps)
+        return _normalize_with(x, running_mean, running_var, weight, bias, eps)
+    if x.numel() == x.shape[1] > 0:
+        raise ValueError(_one_value("value per channel", x))
 
     dims = (0, *range(2, x.dim()))
-    y, mean, var = normalize(x, dims, weight, bias, eps, _channels(x))
-    m = x.numel() // max(mean.numel(), 1)
-    if m > 0:
+    y, mean, var = normalize(x, dims, weight, bias, eps, shape)
+    if running_mean is not None and x.numel() > 0:
+        m = _count(x, mean)
         _move(running_mean, mean, momentum)
         _move(running_var, var * (m / (m - 1)), momentum)
     return y
@@ -175,29 +171,23 @@ def instance_norm(
     Running statistics, where given, move towards the batch average of the samples' statistics.
 
     Raises:
-        ValueError: one spatial element per channel while the input's statistics are used.
-        RuntimeError: a channel count or dtype that does not fit.
+        ValueError: one spatial element per channel while the input's statistics are used, or one
+            running statistic without the other.
+        RuntimeError: a shape or dtype that does not fit.
 
     Source: Ulyanov et al. 2016 (arXiv 1607.08022); `torch.nn.functional.instance_norm`.
     """
     if use_input_stats and x.shape[2:].numel() == 1:
-        raise ValueError(_one_value("spatial element", x.shape))
-    _check(
-        "instance_norm",
-        x,
-        x.shape[1],
-        running_mean=running_mean,
-        running_var=running_var,
-        weight=weight,
-        bias=bias,
-    )
+        raise ValueError(_one_value("spatial element", x))
+    shape = _channel_shape(x)
+    _check(x, shape[1:2], weight, bias, running_mean, running_var)
     if not use_input_stats:
-        return _with_statistics(x, running_mean, running_var, weight, bias, eps)
+        return _normalize_with(x, running_mean, running_var, weight, bias, eps)
 
     dims = tuple(range(2, x.dim()))
-    y, mean, var = normalize(x, dims, weight, bias, eps, _channels(x))
-    m = x.shape[2:].numel()
-    if x.numel() > 0:
+    y, mean, var = normalize(x, dims, weight, bias, eps, shape)
+    if running_mean is not None and x.numel() > 0:
+        m = _count(x, mean)
         _move(running_mean, mean.mean(0), momentum)
         _move(running_var, var.mean(0) * (m / (m - 1)), momentum)
     return y
@@ -217,18 +207,15 @@ def layer_norm(
 
     Source: Ba et al. 2016 (arXiv 1607.06450); `torch.nn.functional.layer_norm`.
     """
-    shape, rank = list(normalized_shape), len(normalized_shape)
-    if rank == 0:
-        raise RuntimeError("Expected normalized_shape to have at least one dimension, but got []")
-    if list(x.shape[-rank:]) != shape:
+    shape, rank = tuple(normalized_shape), len(normalized_shape)
+    if rank == 0 or x.shape[-rank:] != shape:
         raise RuntimeError(
-            f"Given normalized_shape={shape}, expected input with shape "
-            f"[*, {str(shape)[1:-1]}], but got input of size {list(x.shape)}"
+            f"Given normalized_shape={list(shape)} (at least one dimension), expected input of shape "
+            f"[*, {str(list(shape))[1:-1]}], but got input of shape {list(x.shape)}"
         )
-    _check("layer_norm", x, weight=weight, bias=bias)
+    _check(x, shape, weight, bias)
     dims = tuple(range(x.dim() - rank, x.dim()))
-    affine_shape = (1,) * (x.dim() - rank) + tuple(shape)
-    return normalize(x, dims, weight, bias, eps, affine_shape)[0]
+    return normalize(x, dims, weight, bias, eps)[0]
 
 
 def group_norm(
@@ -242,52 +229,68 @@ def group_norm(
 
     Raises:
         ValueError: one value per group.
-        RuntimeError: channels that `num_groups` does not divide, a rank below 2, a channel count or
-            dtype that does not fit.
+        RuntimeError: channels that `num_groups` does not divide, or a shape or dtype that does not
+            fit.
 
     Source: Wu & He 2018 (arXiv 1803.08494); `torch.nn.functional.group_norm`.
     """
-    if x.dim() < 2:
-        raise RuntimeError(
-            f"Expected at least 2 dimensions for input tensor but received {x.dim()} "
-            f"(shape {list(x.shape)})"
-        )
-    if x.shape[1] % num_groups:
+    channels = _channel_shape(x)[1]
+    if channels % num_groups:
         raise RuntimeError(
             "Expected number of channels in input to be divisible by num_groups, but got input of "
             f"shape {list(x.shape)} and num_groups={num_groups}"
         )
     if x.numel() == num_groups:
-        raise ValueError(_one_value("value per group", x.shape))
-    _check("group_norm", x, x.shape[1], weight=weight, bias=bias)
-    split = (num_groups, x.shape[1] // num_groups, *x.shape[2:])
-    groups = x.reshape(x.shape[0], *split)  # [N, G, C/G, *]
-    affine_shape = (1, *split[:2]) + (1,) * (x.dim() - 2)  # [1, G, C/G, 1, ...]
+        raise ValueError(_one_value("value per group", x))
+    _check(x, (channels,), weight, bias)
+    groups = x.reshape(x.shape[0], num_groups, channels // num_groups, *x.shape[2:])
+    affine_shape = (1, *groups.shape[1:3]) + (1,) * (x.dim() - 2)  # [1, G, C/G, 1, ...]
     dims = tuple(range(2, groups.dim()))
-    return normalize(groups, dims, weight, bias, eps, affine_shape)[0].view(x.shape)
+    return normalize(groups, dims, weight, bias, eps, affine_shape)[0].reshape(x.shape)
 
 
-def _with_statistics(x, mean, var, weight, bias, eps: float) -> Tensor:
+def _normalize_with(x, mean, var, weight, bias, eps: float) -> Tensor:
     """Normalize [N, C, *] by given statistics [C]: an affine map, the same for every sample."""
     if mean is None or var is None:
         raise RuntimeError("running_mean and running_var must be defined in evaluation mode")
-    shape = _channels(x)
-    y = (_wide(x) - mean.view(shape)) * torch.rsqrt(_wide(var) + eps).view(shape)
+    shape = _channel_shape(x)
+    scale = torch.rsqrt(_wide(var) + eps)
     if weight is not None:
-        y = y * weight.view(shape)
+        scale = scale * weight
+    y = (_wide(x) - mean.view(shape)) * scale.view(shape)
     if bias is not None:
         y = y + bias.view(shape)
     return y.to(x.dtype)
 
 
-def _move(running: Tensor | None, batch: Tensor, momentum: float) -> None:
+def _move(running: Tensor, batch: Tensor, momentum: float) -> None:
     """Move `running` [C] towards `batch` [1, C, 1, ...] by the fraction `momentum`, in place."""
-    if running is not None:
-        running.lerp_(batch.view(-1).to(running.dtype), momentum)
+    running.lerp_(batch.view(-1).type_as(running), momentum)
 
 
-def _channels(x: Tensor) -> tuple[int, ...]:
+def _count(values: Tensor, statistics: Tensor) -> int:
+    """How many values share one statistic; 1 if there are none, to have something to divide by."""
+    return values.numel() // (statistics.numel() or 1) or 1
+
+
+def _fit(grad: Tensor, param: Tensor | None, shape: Dims) -> Tensor | None:
+    """Give `grad` the shape of `param`, summed over the samples that share gamma (instance norm)."""
+    if param is None:
+        return None
+    return (grad if grad.shape == shape else grad.sum_to_size(shape)).view_as(param)
+
+
+def _affine_shape(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Dims:
+    """The shape of gamma and beta, with leading ones up to the rank of `x`."""
+    param = bias if weight is None else weight
+    own = () if param is None else tuple(param.shape)
+    return (1,) * (x.dim() - len(own)) + own
+
+
+def _channel_shape(x: Tensor) -> Dims:
     """The shape in which one number per channel broadcasts against `x` [N, C, *]."""
+    if x.dim() < 2:
+        raise RuntimeError(f"Expected input of shape [N, C, *], but got shape {list(x.shape)}")
     return (1, x.shape[1]) + (1,) * (x.dim() - 2)
 
 
@@ -296,29 +299,41 @@ def _wide(x: Tensor | None) -> Tensor | None:
     return x if x is None or x.dtype not in _HALF else x.float()
 
 
-def _one_value(what: str, shape: torch.Size) -> str:
-    return (
-        f"Expected more than 1 {what} when training, got input size {list(shape)}: "
-        "the deviation of a single value from its own mean is always 0"
-    )
-
-
-def _check(op: str, x: Tensor, channels: int | None = None, **params: Tensor | None) -> None:
-    """Refuse parameters whose size is not `channels` or whose dtype does not go with `x`."""
+def _check(x: Tensor, shape: Dims, *params: Tensor | None) -> None:
+    """Refuse an integer `x`, and parameters that do not have this shape or the dtype of `x`."""
     if not x.is_floating_point():
         raise NotImplementedError(
-            f'"{op}" not implemented for {x.dtype} (input of shape {list(x.shape)}): call .float()'
+            f"normalization is not implemented for {x.dtype} (input of shape {list(x.shape)}): "
+            "call .float() first"
         )
-    for name, p in params.items():
-        if p is None:
-            continue
-        if channels is not None and p.numel() != channels:
+    for p in params:
+        if p is not None and (p.shape != shape or p.dtype != x.dtype):
+            _explain(x, shape, *params)
+            break
+    if len(params) == 4 and (params[2] is None) != (params[3] is None):
+        raise ValueError("running_mean and running_var must either both be None or neither")
+
+
+def _explain(x: Tensor, shape: Dims, *params: Tensor | None) -> None:
+    """Raise, unless all that is unusual is half-precision input with float32 parameters."""
+    names = ("weight", "bias", "running_mean", "running_var")
+    given = {name: p for name, p in zip(names, params, strict=False) if p is not None}
+    for name, p in given.items():
+        if p.shape != shape:
             raise RuntimeError(
-                f"{name} should contain {channels} elements not {p.numel()}: "
-                f"got input of shape {list(x.shape)}, whose dimension 1 holds the channels"
+                f"{name} should have shape {list(shape)}, not {list(p.shape)}, "
+                f"for input of shape {list(x.shape)}"
             )
-        if p.dtype != x.dtype and not (x.dtype in _HALF and p.dtype == torch.float32):
-            raise RuntimeError(
-                f"mixed dtype: input of shape {list(x.shape)} is {x.dtype}, {name} is {p.dtype}; "
-                "convert one of them with .to(dtype)"
-            )
+    dtypes = {p.dtype for p in given.values()}
+    if dtypes != {x.dtype} and not (x.dtype in _HALF and dtypes == {torch.float32}):
+        raise RuntimeError(
+            f"mixed dtype: input of shape {list(x.shape)} is {x.dtype}, but "
+            + ", ".join(f"{name} is {p.dtype}" for name, p in given.items())
+        )
+
+
+def _one_value(what: str, x: Tensor) -> str:
+    return (
+        f"Expected more than 1 {what} when training, got input size {list(x.shape)}: "
+        "the deviation of a single value from its own mean is always 0"
+    )

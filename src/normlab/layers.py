@@ -103,24 +103,22 @@ class _BatchNorm(_NormBase):
     def forward(self, x: Tensor) -> Tensor:
         """Normalize `x` [N, C, *] by the batch (training) or the running statistics (eval)."""
         self._check_rank(x)
-        momentum = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            if self.momentum is None:
-                momentum = 1.0 / float(self.num_batches_tracked)  # the average of all batches
-        no_statistics = self.running_mean is None and self.running_var is None
-        # Statistics that are not tracked any more are still used in eval mode, as in torch.nn.
-        keep = not self.training or self.track_running_stats
-        return F.batch_norm(
-            x,
-            self.running_mean if keep else None,
-            self.running_var if keep else None,
-            self.weight,
-            self.bias,
-            self.training or no_statistics,
-            momentum,
-            self.eps,
-        )
+        mean, var = self.running_mean, self.running_var
+        use_batch = self.training or (mean is None and var is None)
+        tracking = self.training and self.track_running_stats
+        momentum = self._count_batch() if tracking else 0.0
+        if self.training and not tracking:
+            mean = var = None  # not tracked any more: they stay, and eval mode still uses them
+        return F.batch_norm(x, mean, var, self.weight, self.bias, use_batch, momentum, self.eps)
+
+    def _count_batch(self) -> float:
+        """Count a training batch and return its weight in the running statistics."""
+        count, momentum = self.num_batches_tracked, self.momentum
+        if count is not None:
+            count.add_(1)
+            if momentum is None:
+                return 1.0 / float(count)  # the average of all batches
+        return 0.0 if momentum is None else momentum
 
 
 class BatchNorm1d(_BatchNorm):

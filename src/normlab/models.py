@@ -8,7 +8,7 @@ Norm = Callable[[int], nn.Module]  # from the number of features to a layer
 
 
 def block(
-    affine: nn.Linear | nn.Conv2d, norm: Norm | None, activation: Norm | type, *after: nn.Module
+    affine: nn.Module, norm: Norm | None, activation: type[nn.Module], *after: nn.Module
 ) -> nn.Sequential:
     """Chain an affine layer, its normalization if any, the activation, and what follows."""
     layers = [affine]

@@ -52,7 +52,7 @@ def use_style() -> None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
     except ImportError:  # not in a notebook
         return
-    set_matplotlib_formats("retina", transparent=True)
+    set_matplotlib_formats("retina")
 
 
 def curves(
@@ -113,9 +113,10 @@ def seeds_by_setting(
     ends = {}
     for name, by_setting in results.items():
         settings = sorted(by_setting)
-        means = [np.mean(by_setting[s]) for s in settings]
-        for s in settings:
-            ax.plot([s] * len(by_setting[s]), by_setting[s], "o", color=COLORS[name], alpha=0.6)
+        values = [np.asarray(by_setting[s]) for s in settings]  # one array [seeds] per setting
+        means = [v.mean() for v in values]
+        for s, v in zip(settings, values, strict=True):
+            ax.plot(np.full(len(v), s), v, "o", color=COLORS[name], alpha=0.6)
         ax.plot(settings, means, color=COLORS[name])
         ends[name] = (settings[-1], means[-1])
     ax.set_xscale("log")
