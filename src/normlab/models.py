@@ -20,7 +20,7 @@ def block(
 def mlp(
     sizes: Sequence[int], norm: Norm | None = None, activation: type[nn.Module] = nn.ReLU
 ) -> nn.Sequential:
-    """Chain linear layers [sizes[0] -> ... -> sizes[-1]]: norm and activation after all but the last.
+    """Chain linear layers; a norm and an activation follow all but the last.
 
     Args:
         sizes: number of features before, between and after the layers.

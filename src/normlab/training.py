@@ -26,8 +26,8 @@ def seed_everything(seed: int) -> None:
 class History:
     """What `fit` measured: one entry per epoch in each list.
 
-    The training figures are averages over the batches of the epoch, taken in training mode while the
-    weights were moving. The test figures are taken after the epoch, in eval mode.
+    The training figures are averages over the epoch, taken in training mode while the weights were
+    moving. The test figures are taken after the epoch, in eval mode.
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -147,7 +147,7 @@ def evaluate(
 
 
 def predict(model: nn.Module, data: Iterable[Batch]) -> Tensor:
-    """Return the outputs of `model` in eval mode for all of `data`, [N, ...]; the mode is restored."""
+    """Return the outputs [N, ...] of `model` in eval mode for all of `data`; restore the mode."""
     mode = model.training
     model.eval()
     with torch.no_grad():

@@ -3,10 +3,22 @@
 There is one module per chapter; `check` finds an exercise by its name.
 """
 
-from normlab.checks import lenet_cifar10
+from normlab.checks import (
+    from_scratch,
+    lenet_cifar10,
+    nn_batchnorm,
+    the_mathematics,
+    why_normalize,
+)
 from normlab.checks.core import Answer, Check
 
-CHECKS: dict[str, Check] = {**lenet_cifar10.CHECKS}
+CHECKS: dict[str, Check] = {
+    **why_normalize.CHECKS,
+    **the_mathematics.CHECKS,
+    **from_scratch.CHECKS,
+    **nn_batchnorm.CHECKS,
+    **lenet_cifar10.CHECKS,
+}
 
 
 def check(name: str, answer: Answer) -> None:

@@ -1,5 +1,7 @@
-"""What a check is: it runs the answer on a few cases and compares it with the solution. If the results differ, they
-are compared with those of typical wrong answers: the one that agrees knows the hint.
+"""What a check is.
+
+It runs the answer on a few cases and compares the results with those of the solution. If they
+differ, it compares them with those of typical wrong answers: the one that agrees knows the hint.
 """
 
 import copy
