@@ -9,10 +9,9 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-from run import code_cells, code_hash, data_used
+from run import code_cells, code_hash, data_used, parse
 
 ROOT = Path(__file__).parents[1]
 Rule = Callable[[NotebookNode], list[str]]
@@ -119,11 +118,6 @@ def opening(notebook: NotebookNode) -> str:
             break
         text += cell.source + "\n"
     return text
-
-
-def parse(cell: NotebookNode) -> ast.Module:
-    """Return the syntax tree of a code cell, in which IPython's magics are allowed."""
-    return ast.parse(TransformerManager().transform_cell(cell.source))
 
 
 def lines_of_code(cell: NotebookNode) -> int:

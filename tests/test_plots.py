@@ -73,3 +73,56 @@ def test_a_confusion_matrix_names_both_axes():
     ax = plots.confusion(torch.eye(2), ["cat", "dog"])
     assert [label.get_text() for label in ax.get_xticklabels()] == ["cat", "dog"]
     assert ax.get_xlabel() == "predicted class" and ax.get_ylabel() == "true class"
+
+
+def test_a_descent_is_drawn_with_its_path_and_its_minimum():
+    path = torch.tensor([[3.0, 1.0], [1.0, -0.5], [0.0, 0.0]])
+    figure = plots.descent({"raw": (torch.diag(torch.tensor([1.0, 9.0])), path)}, ("a", "b"))
+    [ax] = figure.axes
+    drawn, minimum = ax.lines
+    assert drawn.get_xydata().tolist() == path.tolist()
+    assert minimum.get_xydata().tolist() == [[0, 0]]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("a", "b")
+
+
+def test_layers_are_drawn_with_a_line_per_seed_and_one_dash_per_variant():
+    lines = {"with BN, scale 3": np.ones((2, 4)), "without BN, scale 1": np.ones((2, 4))}
+    figure = plots.by_layer({"spread": {"tanh": lines}, "mean": {"tanh": lines}}, log={"spread"})
+    assert [ax.get_yscale() for ax in figure.axes] == ["log", "linear"]
+    styles = [(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines]
+    assert len(styles) == 4 and len(set(styles)) == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(lines)
+
+
+def test_a_drift_shows_the_median_and_the_middle():
+    values = np.arange(101.0)[None] + np.zeros((3, 1))  # [snapshots, samples]
+    figure = plots.drift({"with BN": values}, [0, 5, 10], "input")
+    levels = [line.get_ydata().tolist() for line in figure.axes[0].lines]
+    assert levels == [[50] * 3, [15] * 3, [85] * 3]
+
+
+def test_tiles_fill_the_selected_values_and_no_others():
+    selected = torch.zeros(2, 3, 2, 2, dtype=torch.bool)
+    selected[:, 1] = True
+    figure = plots.tiles(selected)
+    filled = [[patch.get_facecolor()[3] == 1 for patch in ax.patches] for ax in figure.axes]
+    assert filled == [[j == 1] * 4 for _ in range(2) for j in range(3)]
+    assert [ax.get_ylabel() for ax in figure.axes[::3]] == ["sample 1", "sample 2"]
+
+
+def test_the_computation_graph_names_every_gradient():
+    [ax] = plots.computation_graph().axes
+    texts = " ".join(text.get_text() for text in ax.texts)
+    gradients = [r"dx =", r"d\mu =", "dc =", "ds =", "dv =", "dr =", r"d\hat x =", "$dy$"]
+    assert all(gradient in texts for gradient in gradients)
+    assert r"d\gamma =" in texts and r"d\beta =" in texts
+
+
+def test_bars_show_each_value_and_name_the_methods_once():
+    figure = plots.bars({"time": {"autograd": 5.25, "normlab": 1}, "memory": {"normlab": 2}})
+    time, memory = figure.axes
+    assert [bar.get_width() for bar in time.patches] == [5.25, 1]
+    assert [text.get_text() for text in time.texts] == ["5.2", "1.0"]
+    assert [label.get_text() for label in time.get_yticklabels()] == ["autograd", "normlab"]
+    assert [label.get_text() for label in memory.get_yticklabels()] == [""]
+    assert memory.get_xlabel() == "memory"

@@ -24,6 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
+from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
@@ -39,6 +40,11 @@ CELL_METADATA = ("mystnb", "tags")  # what is kept; the rest belongs to editors
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def parse(cell: NotebookNode) -> ast.Module:
+    """Return the syntax tree of a code cell, in which IPython's magics are allowed."""
+    return ast.parse(TransformerManager().transform_cell(cell.source))
 
 
 def code_hash(notebook: NotebookNode) -> str:
@@ -58,7 +64,7 @@ def substitute(notebook: NotebookNode, settings: dict[str, str]) -> None:
     found = set()
     for cell in code_cells(notebook):
         lines = cell.source.splitlines()
-        for node in reversed(ast.parse(cell.source).body):
+        for node in reversed(parse(cell).body):
             name = ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else None
             if name in settings:
                 lines[node.lineno - 1 : node.end_lineno] = [f"{name} = {settings[name]}"]
@@ -90,7 +96,8 @@ def execute(notebook: NotebookNode, folder: Path, pass_over_claims: bool = False
             except DeadKernelError:
                 raise SystemExit(f"the kernel died in cell {number}, nothing was written") from None
             line = cell.source.partition("\n")[0]
-            print(f"[{number}/{len(cells)}] {time.monotonic() - cell_start:6.1f} s  {line[:80]}")
+            seconds = time.monotonic() - cell_start
+            print(f"[{number}/{len(cells)}] {seconds:6.1f} s  {line[:80]}", flush=True)
             error = unexpected_error(cell)
             if error and pass_over_claims and error.ename == "AssertionError":
                 print(f"    passed over in a short run: {error.ename} {error.evalue}")

@@ -146,6 +146,7 @@ def batch_norm(
         return _normalize_with(x, running_mean, running_var, weight, bias, eps)
     if x.numel() == x.shape[1] > 0:
         raise ValueError(_one_value("value per channel", x))
+    _check_both(running_mean, running_var)
 
     dims = (0, *range(2, x.dim()))
     y, mean, var = normalize(x, dims, weight, bias, eps, shape)
@@ -184,6 +185,7 @@ def instance_norm(
     if not use_input_stats:
         return _normalize_with(x, running_mean, running_var, weight, bias, eps)
 
+    _check_both(running_mean, running_var)
     dims = tuple(range(2, x.dim()))
     y, mean, var = normalize(x, dims, weight, bias, eps, shape)
     if running_mean is not None and x.numel() > 0:
@@ -310,7 +312,10 @@ def _check(x: Tensor, shape: Dims, *params: Tensor | None) -> None:
         if p is not None and (p.shape != shape or p.dtype != x.dtype):
             _explain(x, shape, *params)
             break
-    if len(params) == 4 and (params[2] is None) != (params[3] is None):
+
+
+def _check_both(running_mean: Tensor | None, running_var: Tensor | None) -> None:
+    if (running_mean is None) != (running_var is None):
         raise ValueError("running_mean and running_var must either both be None or neither")
 
 

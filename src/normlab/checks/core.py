@@ -17,18 +17,28 @@ Answer = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Check:
-    """An exercise: its solution, cases to try, and typical mistakes with their hints."""
+    """An exercise: its solution, cases to try, and typical mistakes with their hints.
+
+    Args:
+        solution: what is called with each case, as the answer is.
+        cases: tuples of arguments.
+        mistakes: typical wrong answers, each with its hint.
+        observe: what of a result is compared, such as the outputs of a layer; None is nothing yet.
+        tolerance: largest difference of two equal numbers, relative and absolute.
+    """
 
     solution: Answer
     cases: Sequence[tuple]
     mistakes: Sequence[tuple[Answer, str]]
+    observe: Callable[[Any], Any] | None = None
+    tolerance: float | None = None
 
     def verdict(self, answer: Answer) -> str:
         """Return "Correct." or "Not yet: " and a hint for `answer`."""
         results = []
         for case in self.cases:
             try:
-                results.append(_try(answer, case))
+                results.append(self._try(answer, case))
             except Exception as error:  # whatever a student's code raises becomes a hint
                 return f"Not yet: for {_show(case)} it raises {type(error).__name__}: {error}"
             if results[-1] is None or results[-1] is ...:
@@ -39,8 +49,8 @@ class Check:
             if self._agrees(mistake, results):
                 return f"Not yet: {hint}"
         for case, found in zip(self.cases, results, strict=True):
-            expected = _try(self.solution, case)
-            if not _same(found, expected):
+            expected = self._try(self.solution, case)
+            if not _same(found, expected, self.tolerance):
                 return (
                     f"Not yet: for {_show(case)} expected {_short(expected)}, not {_short(found)}."
                 )
@@ -48,11 +58,12 @@ class Check:
 
     def _agrees(self, other: Answer, results: Sequence[Any]) -> bool:
         pairs = zip(results, self.cases, strict=True)
-        return all(_same(found, _try(other, case)) for found, case in pairs)
+        return all(_same(found, self._try(other, case), self.tolerance) for found, case in pairs)
 
-
-def _try(function: Answer, case: tuple) -> Any:
-    return function(*copy.deepcopy(case))  # an answer may change what it is given
+    def _try(self, function: Answer, case: tuple) -> Any:
+        result = function(*copy.deepcopy(case))  # an answer may change what it is given
+        nothing = self.observe is None or result is None or result is ...
+        return result if nothing else self.observe(result)
 
 
 def _show(case: tuple) -> str:
@@ -60,23 +71,26 @@ def _show(case: tuple) -> str:
 
 
 def _short(value: Any) -> str:
-    return (
-        f"a model with {_numbers(value)} parameters" if isinstance(value, nn.Module) else str(value)
-    )
+    if isinstance(value, nn.Module):
+        return f"a model with {_numbers(value)} parameters"
+    if isinstance(value, torch.Tensor) and value.numel() > 12:
+        return f"a tensor {list(value.shape)}"
+    return str(value)
 
 
 def _numbers(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def _same(a: Any, b: Any) -> bool:
+def _same(a: Any, b: Any, tolerance: float | None = None) -> bool:
     if isinstance(a, nn.Module) and isinstance(b, nn.Module):
         return _description(a) == _description(b)
     try:
         a, b = torch.as_tensor(a), torch.as_tensor(b)
     except (TypeError, ValueError, RuntimeError):
         return False
-    return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=1e-6, atol=1e-9)
+    rtol, atol = (1e-6, 1e-9) if tolerance is None else (tolerance, tolerance)
+    return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=rtol, atol=atol)
 
 
 def _description(model: nn.Module) -> list[str]:
