@@ -73,7 +73,9 @@ def main() -> int:
     torch.manual_seed(0)
 
     print(f"torch {torch.__version__}, {options.threads} threads, training, float32")
-    print(f"{'layer':15}{'shape':>18}{'torch.nn us':>13}{'normlab us':>12}{'ratio':>7}{'spread':>11}")
+    print(
+        f"{'layer':15}{'shape':>18}{'torch.nn us':>13}{'normlab us':>12}{'ratio':>7}{'spread':>11}"
+    )
     ratios = {case: compare(*case, options.reps) for case in CASES}
     slow = any(ratio > LIMIT for case, ratio in ratios.items() if "Batch" in case[0])
     return int(options.check and slow)

@@ -13,6 +13,7 @@ import yaml
 from nbformat.v4 import new_markdown_cell, new_notebook
 from packaging.requirements import Requirement
 
+import run
 from references import broken, read_page
 from rules import ROOT, RULES, RULES_OF_TEXT, Rule
 
@@ -31,6 +32,11 @@ def test_chapter(chapter: Path, rule: Rule) -> None:
 
 def test_there_is_a_chapter() -> None:
     assert CHAPTERS
+
+
+def test_the_picture_of_the_home_page_is_a_stored_result() -> None:
+    chapter = nbformat.read(ROOT / "chapters" / f"{run.COVER_CHAPTER}.ipynb", as_version=4)
+    assert run.COVER.read_bytes() == run.figure(chapter, run.COVER_FIGURE)
 
 
 # --- table of contents --------------------------------------------------------------------------

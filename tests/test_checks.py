@@ -1,8 +1,11 @@
 """Every exercise accepts its solution and answers each typical mistake with its own hint."""
 
-import pytest
+import re
 
-from normlab.checks import CHECKS, check
+import pytest
+from torch import nn
+
+from normlab.checks import CHECKS, Check, check
 
 names = pytest.mark.parametrize("name", sorted(CHECKS))
 
@@ -65,3 +68,31 @@ def test_check_prints_the_verdict(capsys):
 def test_an_unknown_exercise_lists_the_known_ones():
     with pytest.raises(KeyError, match="flat_features"):
         check("no such exercise", len)
+
+
+def test_large_tensors_are_compared_and_not_printed():
+    wrong = CHECKS["rms_backward"].verdict(lambda dy, x_hat, rstd: dy * 0)
+    assert wrong.startswith("Not yet: for a tensor [4, 6], a tensor [4, 6], tensor(")
+    assert re.search(r" the numbers are off by up to [\d.]+\.$", wrong)
+
+
+def test_an_answer_may_be_a_layer_of_which_the_behaviour_is_compared():
+    class Layer(nn.Module):
+        def __init__(self, num_features):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(num_features, affine=False)  # another state, from 0 and 1
+
+        def forward(self, x):
+            return self.norm(x)
+
+    exercise = CHECKS["DebiasedNorm"]
+    assert "off by up to" in exercise.verdict(Layer)
+    Layer.forward = lambda self, x: None
+    assert "returns nothing" in exercise.verdict(Layer)
+    assert "raises TypeError" in exercise.verdict(type("Stub", (nn.Module,), {}))
+
+
+def test_equal_within_the_tolerance_of_the_check():
+    exercise = Check(lambda x: x, cases=[(1.0,)], mistakes=[], tolerance=1e-2)
+    assert exercise.verdict(lambda x: x + 5e-3) == "Correct."
+    assert exercise.verdict(lambda x: x + 5e-2) != "Correct."

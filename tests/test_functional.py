@@ -1,5 +1,6 @@
 """The math of normlab against its definition, against finite differences and against torch."""
 
+import inspect
 import weakref
 
 import pytest
@@ -82,7 +83,6 @@ def test_first_derivatives_agree_with_finite_differences(pattern, gamma, beta):
     assert gradcheck(
         lambda x, *p: F.normalize(x, dims, *unpack(p, gamma, beta), 1e-5, shape)[0],
         given_only(x, weight, bias),
-        fast_mode=True,  # random projections: a hundred times faster, and as strict
     )
 
 
@@ -90,10 +90,10 @@ def test_first_derivatives_agree_with_finite_differences(pattern, gamma, beta):
 @affine
 def test_second_derivatives_agree_with_finite_differences(pattern, gamma, beta):
     x, dims, weight, bias, shape = make(pattern, gamma, beta)
+    # Not with fast_mode=True: its random projections miss a wrong power of sigma in our backward.
     assert gradgradcheck(
         lambda x, *p: F.normalize(x, dims, *unpack(p, gamma, beta), 1e-5, shape)[0],
         given_only(x, weight, bias),
-        fast_mode=True,
     )
 
 
@@ -180,7 +180,7 @@ def test_the_variance_is_accurate_where_the_mean_is_large(mean):
     assert_close(var.double().view(1), exact, rtol=1e-2, atol=0)
     assert y.isfinite().all() and abs(y.var(correction=0).item() - 1) < 1e-2
     naive = values.square().mean(0) - values.mean(0).square()
-    assert abs(naive.item() - exact.item()) > 1
+    assert abs(naive.item() - exact.item()) > 0.5
 
 
 @pytest.mark.parametrize("mean", [1e4, 1e5])
@@ -296,6 +296,17 @@ def test_batch_norm_of_one_image_is_instance_norm(c, h, w):
 # --- batch_norm and its relatives as functions ---
 
 
+@pytest.mark.parametrize("name", ["batch_norm", "instance_norm", "layer_norm", "group_norm"])
+def test_the_functions_take_the_arguments_of_torch(name):
+    def parameters(module):
+        signature = inspect.signature(getattr(module, name))
+        return [(p.name, p.default) for p in signature.parameters.values()][
+            1:
+        ]  # x is `input` there
+
+    assert parameters(F) == parameters(T)
+
+
 def test_batch_norm_uses_the_running_statistics_unless_told_to_train():
     x, mean, var = torch.randn(5, 3), torch.randn(3), torch.rand(3) + 0.5
     before = mean.clone(), var.clone()
@@ -407,7 +418,7 @@ BAD = {  # function, arguments, and what the message must name
     "instance: one element": ("instance_norm", (z(5, 4, 1),), "[5, 4, 1]"),
     "instance: no spatial dimension": ("instance_norm", (z(5, 4),), "[5, 4]"),
     "instance: a vector": ("instance_norm", (z(5),), "[5]"),
-    "instance: a vector in eval": ("instance_norm", (z(5), z(5), o(5), None, None, False), "[5]"),
+    "instance: a vector in eval": ("instance_norm", (z(5), None, None, None, None, False), "[5]"),
     "instance: too few weights": ("instance_norm", (z(2, 4, 3), None, None, o(3)), "[2, 4, 3]"),
     "instance: integers": ("instance_norm", (o(2, 4, 3).long(),), "[2, 4, 3]"),
     "instance: float weight": (

@@ -126,3 +126,27 @@ def test_bars_show_each_value_and_name_the_methods_once():
     assert [label.get_text() for label in time.get_yticklabels()] == ["autograd", "normlab"]
     assert [label.get_text() for label in memory.get_yticklabels()] == [""]
     assert memory.get_xlabel() == "memory"
+
+
+def test_a_boundary_lies_where_the_logits_are_equal():
+    class Logits(torch.nn.Module):  # the classes meet at y = 0.5
+        def forward(self, points):
+            return torch.stack([points[:, 1] - 0.5, 0.5 - points[:, 1]], dim=1)
+
+    _, ax = plt.subplots()
+    ax.set(xlim=(-1, 1), ylim=(0, 1))
+    plots.boundary(Logits(), ax, "border")
+    (line,) = ax.collections
+    heights = line.get_paths()[0].vertices[:, 1]
+    assert np.allclose(heights, 0.5, atol=1e-3)
+    assert [text.get_text() for text in ax.texts] == ["border"]
+
+
+def test_pairs_are_drawn_with_one_marker_per_seed_and_one_name_per_variant():
+    results = {"first": [(1, 2), (3, 4)], "second": [(5, 6)]}
+    ax = plots.pairs(results, [(10, 1), (90, 1)], "old (%)", "new (%)")
+    assert [len(group.get_offsets()) for group in ax.collections] == [2, 1]
+    assert [(t.get_text(), t.get_ha()) for t in ax.texts] == [
+        ("first", "left"),
+        ("second", "right"),
+    ]

@@ -14,6 +14,7 @@ settings. A failed `assert` is therefore reported and passed over; every other e
 
 import argparse
 import ast
+import base64
 import hashlib
 import os
 import re
@@ -36,6 +37,9 @@ NOTEBOOK_METADATA = {
     "language_info": {"name": "python", "pygments_lexer": "ipython3"},
 }
 CELL_METADATA = ("mystnb", "tags")  # what is kept; the rest belongs to editors
+# The picture of the home page and the README is a stored figure of this chapter.
+COVER_CHAPTER, COVER_FIGURE = "06-lenet-cifar10", "fig-curves"
+COVER = ROOT / "_static" / "with-and-without-bn.png"
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
@@ -146,6 +150,16 @@ def write(notebook: NotebookNode, path: Path) -> None:
     os.replace(part, path)
 
 
+def figure(notebook: NotebookNode, name: str) -> bytes:
+    """Return the stored PNG of the cell whose figure has this name."""
+    for cell in code_cells(notebook):
+        if cell.metadata.get("mystnb", {}).get("figure", {}).get("name") == name:
+            for output in cell.outputs:
+                if picture := output.get("data", {}).get("image/png"):
+                    return base64.b64decode(picture)
+    raise ValueError(f"no stored figure is named {name}")
+
+
 def find(numbers: list[str]) -> list[Path]:
     chapters = sorted((ROOT / "chapters").glob("*.ipynb"))
     chosen = [c for c in chapters if not numbers or c.name.split("-")[0] in numbers]
@@ -171,6 +185,8 @@ def run(path: Path, settings: dict[str, str], output: Path | None = None) -> Non
         output.mkdir(parents=True, exist_ok=True)
         path = output / path.name
     write(notebook, path)
+    if output is None and path.stem == COVER_CHAPTER:
+        COVER.write_bytes(figure(notebook, COVER_FIGURE))
     print(f"wrote {path}: {minutes:.1f} minutes, images: {data_used(notebook)}")
 
 

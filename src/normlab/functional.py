@@ -105,10 +105,10 @@ def normalize(
         y, mean, var = normalize(x.float(), dims, _wide(weight), _wide(bias), eps, affine_shape)
         return y.to(x.dtype), mean, var
     shape = affine_shape or _affine_shape(x, weight, bias)
-    if all(shape[d] == 1 for d in dims) and x.numel() > 0:
+    if all(shape[d] == 1 for d in dims):
         y, _, _, mean, var = _Normalize.apply(x, weight, bias, dims, eps, shape)
         return y, mean, var
-    # gamma and beta differ between values that share a mean (or there are no values at all).
+    # gamma and beta differ between values that share a mean: left to autograd.
     y, _, _, mean, var = _Normalize.apply(x, None, None, dims, eps, shape)
     y = y if weight is None else y * weight.view(*shape)
     y = y if bias is None else y + bias.view(*shape)
@@ -212,8 +212,8 @@ def layer_norm(
     shape, rank = tuple(normalized_shape), len(normalized_shape)
     if rank == 0 or x.shape[-rank:] != shape:
         raise RuntimeError(
-            f"Given normalized_shape={list(shape)} (at least one dimension), expected input of shape "
-            f"[*, {str(list(shape))[1:-1]}], but got input of shape {list(x.shape)}"
+            f"Given normalized_shape={list(shape)}, of at least one dimension, expected input of "
+            f"shape [*, {str(list(shape))[1:-1]}], but got input of shape {list(x.shape)}"
         )
     _check(x, shape, weight, bias)
     dims = tuple(range(x.dim() - rank, x.dim()))
@@ -276,7 +276,7 @@ def _count(values: Tensor, statistics: Tensor) -> int:
 
 
 def _fit(grad: Tensor, param: Tensor | None, shape: Dims) -> Tensor | None:
-    """Give `grad` the shape of `param`, summed over the samples that share gamma (instance norm)."""
+    """Give `grad` the shape of `param`; in instance norm, samples that share gamma are summed."""
     if param is None:
         return None
     return (grad if grad.shape == shape else grad.sum_to_size(shape)).view_as(param)

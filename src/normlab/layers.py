@@ -238,7 +238,7 @@ class LayerNorm(_Affine):
     """Layer normalization: each sample over its last dimensions, which are `normalized_shape`.
 
     Args:
-        normalized_shape: the trailing shape [*, *normalized_shape]; an int means the last dimension.
+        normalized_shape: the shape in which the input ends; an int means its last dimension.
         eps: added to the variance.
         elementwise_affine: learn gamma and beta, one number per element of `normalized_shape`.
         bias: with `elementwise_affine`, learn beta.

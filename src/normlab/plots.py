@@ -368,3 +368,28 @@ def bars(panels: Mapping[str, Mapping[str, float]]) -> Figure:
         ax.margins(x=0.12)
         ax.set_xlabel(label)
     return figure
+
+
+def pairs(
+    results: Mapping[str, Sequence[tuple[float, float]]],
+    places: Sequence[tuple[float, float]],
+    xlabel: str,
+    ylabel: str,
+) -> Axes:
+    """Draw one marker per seed for variants of BN, judged by two numbers.
+
+    Args:
+        results: name of the variant -> one pair (x, y) per seed; at most five variants.
+        places: where each name is written, in the units of the axes; left of 75, it starts there,
+            else it ends there.
+        xlabel, ylabel: axis labels with units.
+    """
+    _, ax = plt.subplots(figsize=(WIDTH, 0.55 * WIDTH))
+    for (name, values), place, marker in zip(results.items(), places, "o^sDv", strict=False):
+        x, y = zip(*values, strict=True)
+        ax.scatter(x, y, 45, marker=marker, facecolor="none", edgecolor=COLORS["BN"], lw=1.4)
+        side = "left" if place[0] < 75 else "right"
+        ax.text(*place, name, ha=side, va="center", color=COLORS["BN"], fontweight="bold")
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    return ax

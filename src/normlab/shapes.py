@@ -119,9 +119,9 @@ def _render(
     x = (right * angle.cos() + down * angle.sin()) * stretch / radius
     y = (down * angle.cos() - right * angle.sin()) / (stretch * radius)
 
-    dark = uniform(0, 0.5)
-    bright = dark + uniform(0.4, 0.7)
-    night = uniform(0, 1) < 0.8
+    dark = uniform(0, 0.45)
+    bright = dark + uniform(0.35, 0.7)
+    night = uniform(0, 1) < 0.95
     background, foreground = torch.where(night, dark, bright), torch.where(night, bright, dark)
     images = paint(background).lerp_(paint(foreground), cover(radius * shape(x, y)))
 

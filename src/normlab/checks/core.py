@@ -51,9 +51,7 @@ class Check:
         for case, found in zip(self.cases, results, strict=True):
             expected = self._try(self.solution, case)
             if not _same(found, expected, self.tolerance):
-                return (
-                    f"Not yet: for {_show(case)} expected {_short(expected)}, not {_short(found)}."
-                )
+                return f"Not yet: for {_show(case)} {_difference(found, expected)}."
         raise AssertionError("unreachable: some result differs from the solution's")
 
     def _agrees(self, other: Answer, results: Sequence[Any]) -> bool:
@@ -76,6 +74,13 @@ def _short(value: Any) -> str:
     if isinstance(value, torch.Tensor) and value.numel() > 12:
         return f"a tensor {list(value.shape)}"
     return str(value)
+
+
+def _difference(found: Any, expected: Any) -> str:
+    tensors = isinstance(found, torch.Tensor) and isinstance(expected, torch.Tensor)
+    if tensors and found.shape == expected.shape and found.numel() > 12:
+        return f"the numbers are off by up to {(found - expected).abs().max():.2g}"
+    return f"expected {_short(expected)}, not {_short(found)}"
 
 
 def _numbers(model: nn.Module) -> int:

@@ -48,7 +48,8 @@ class _DebiasedNorm(nn.Module):
     """The solution. Subclasses that change an option are the typical mistakes."""
 
     debias_mean = debias_var = save_count = detach = True
-    correction = 1
+    correction, correction_in_training = 1, 0
+    momentum = 0.1
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -61,18 +62,19 @@ class _DebiasedNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
-            mean, var = x.mean(0), x.var(0, correction=0)
+            mean, var = x.mean(0), x.var(0, correction=self.correction_in_training)
             self._track(x.detach() if self.detach else x)
         else:
-            filled = 1 - 0.9**self.count
+            filled = 1 - (1 - self.momentum) ** self.count
             mean = self.mean / (filled if self.debias_mean else 1)
             var = self.var / (filled if self.debias_var else 1)
         return (x - mean) / torch.sqrt(var + 1e-5)
 
     def _track(self, x: Tensor) -> None:
         self.count += 1
-        self.mean = 0.9 * self.mean + 0.1 * x.mean(0)
-        self.var = 0.9 * self.var + 0.1 * x.var(0, correction=self.correction)
+        old, new = 1 - self.momentum, self.momentum
+        self.mean = old * self.mean + new * x.mean(0)
+        self.var = old * self.var + new * x.var(0, correction=self.correction)
 
 
 def _wrong(**options) -> type[nn.Module]:
@@ -251,6 +253,15 @@ CHECKS: dict[str, Check] = {
                 _wrong(correction=0),
                 "the running variance of batches of 8 is an eighth too small. "
                 "Which variance does nn.BatchNorm store?",
+            ),
+            (
+                _wrong(correction_in_training=1),
+                "right in eval mode. In training the outputs of a batch have variance 7/8: "
+                "by which variance is a batch normalized?",
+            ),
+            (
+                _wrong(momentum=0.9),
+                "a new batch moves your statistics nine tenths of the way. How far should it?",
             ),
             (
                 _wrong(detach=False),

@@ -1,9 +1,10 @@
 """The exercises of the chapter on nn.BatchNorm."""
 
-import math
+from collections.abc import Sequence
+from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from normlab.checks.core import Check
@@ -26,8 +27,53 @@ def _bn_case(training: bool, has_buffers: bool, track: bool) -> tuple[bool, bool
     return training or not has_buffers, training and has_buffers and track
 
 
-def _batches_until(share: float, momentum: float) -> int:
-    return math.ceil(math.log(1 - share) / math.log(1 - momentum))
+# --- recalibration ------------------------------------------------------------------------------
+
+
+def _recalibrate(
+    model: nn.Module,
+    batches: Sequence[Tensor],
+    reset: bool = True,
+    momentum: float | None = None,
+    training: bool = True,
+    restore: bool = True,
+    evaluating: bool = True,
+    kind: type[nn.Module] = _BatchNorm,
+) -> nn.Module:
+    """The solution; each other argument makes a typical mistake."""
+    layers = [m for m in model.modules() if isinstance(m, kind)]
+    momenta = [bn.momentum for bn in layers]
+    for bn in layers:
+        if reset:
+            bn.reset_running_stats()
+        bn.momentum = momentum
+    model.train(training)
+    with torch.no_grad():
+        for x in batches:
+            model(x)
+    for bn, old in zip(layers, momenta, strict=True):
+        bn.momentum = old if restore else momentum
+    return model.eval() if evaluating else model
+
+
+def _statistics(model: nn.Module) -> list[float]:
+    """All buffers, the momentum (-1 for None) and the mode of each BN layer."""
+    found = []
+    for bn in _bn_layers(model):
+        found += [v for b in bn.buffers() for v in b.flatten().tolist()]
+        found += [-1.0 if bn.momentum is None else bn.momentum, float(bn.training)]
+    return found
+
+
+def _used_model() -> tuple[nn.Module, list[Tensor]]:
+    """A model that has seen other data, and a list of batches."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        conv = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, momentum=0.3), nn.ReLU(), nn.Flatten()]
+        model = nn.Sequential(*conv, nn.Linear(64, 5), nn.BatchNorm1d(5, momentum=0.2))
+        for _ in range(3):
+            model(3 * torch.randn(8, 3, 6, 6) - 2)
+        return model, [k * torch.randn(8, 3, 6, 6) + k for k in (1.0, 2.0, 5.0, 0.5)]
 
 
 # --- freezing -----------------------------------------------------------------------------------
@@ -235,35 +281,48 @@ CHECKS: dict[str, Check] = {
             ),
         ],
     ),
-    "batches_until": Check(
-        _batches_until,
-        cases=[(0.88, 0.1), (0.99, 0.1), (0.5, 0.01), (0.9, 0.5), (0.99, 0.01)],
+    "recalibrate": Check(
+        _recalibrate,
+        cases=[_used_model()],
         mistakes=[
             (
-                lambda s, m: math.ceil(s / m),
-                "you let every batch go the same distance. "
-                "The second batch goes a share m of what is *left*. How much is left after k?",
+                partial(_recalibrate, reset=False),
+                "the batches of before still weigh in: the counter goes on from 3. "
+                "Which method forgets them?",
             ),
             (
-                lambda s, m: math.ceil(math.log(1 - s) / math.log(m)),
-                "with momentum 0.1 your statistics arrive almost at once: "
-                "you multiply what is left by 0.1. Which factor remains after one batch?",
+                partial(_recalibrate, momentum=0.1),
+                "four batches with a momentum of 0.1 go 34 % of the way. "
+                "Which momentum gives every batch the same weight?",
             ),
             (
-                lambda s, m: math.ceil(math.log(s) / math.log(1 - m)),
-                "a larger share needs fewer batches in your formula. "
-                "Is it the share gone or the share left that shrinks like (1 - m)^k?",
+                partial(_recalibrate, momentum=1.0),
+                "with a momentum of 1 only the last batch is left. "
+                "Which momentum gives every batch the same weight?",
             ),
             (
-                lambda s, m: math.log(1 - s) / math.log(1 - m),
-                "the formula is right and gives a fraction of a batch. "
-                "Which whole number is the smallest that is enough?",
+                partial(_recalibrate, training=False),
+                "the statistics are those of a new layer, no batch was counted. "
+                "In which mode do the buffers move?",
             ),
             (
-                lambda s, m: math.floor(math.log(1 - s) / math.log(1 - m)),
-                "you round down. Has that many batches gone *at least* the share?",
+                partial(_recalibrate, restore=False),
+                "the statistics are right, and the momentum is None from now on. "
+                "What was it before?",
+            ),
+            (
+                partial(_recalibrate, evaluating=False),
+                "the statistics are right, and the model is still in training mode. "
+                "What happens to them when someone predicts with it?",
+            ),
+            (
+                partial(_recalibrate, kind=nn.BatchNorm2d),
+                "nn.BatchNorm2d is right, the layer after the linear one is not. "
+                "What is the common base of all BN layers?",
             ),
         ],
+        observe=_statistics,
+        tolerance=1e-5,
     ),
     "freeze_statistics": Check(
         _freeze_statistics,

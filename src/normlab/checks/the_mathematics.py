@@ -21,8 +21,11 @@ def _values_per_statistic(shape: Sequence[int]) -> int:
     return shape[0] * math.prod(shape[2:])
 
 
-def _update_variance(running_var: Tensor, x: Tensor, momentum: float) -> Tensor:
-    return (1 - momentum) * running_var + momentum * x.var(0)
+def _expected_statistics(
+    mean: float, var: float, momentum: float, k: int, var_start: float = 1.0
+) -> tuple[float, float]:
+    start = (1 - momentum) ** k
+    return (1 - start) * mean, start * var_start + (1 - start) * var
 
 
 def _batches_needed(momentum: float, share: float) -> int:
@@ -36,25 +39,34 @@ def _identity_affine(running_mean: float, running_var: float, eps: float) -> tup
     return math.sqrt(running_var + eps), running_mean
 
 
-def _rms_backward(dy: Tensor, x: Tensor, eps: float) -> Tensor:
-    r = ((x**2).mean(0) + eps).rsqrt()
-    y = x * r
-    return r * (dy - y * (dy * y).mean(0))
+def _norm_backward(dx_hat: Tensor, x: Tensor, eps: float, dim: int = 1) -> Tensor:
+    """The three terms for `x` normalized over `dim`, without gamma."""
+    x_hat, r = _standardized(x, eps, dim)
+    along = (dx_hat * x_hat).mean(dim, keepdim=True)
+    return r * (dx_hat - dx_hat.mean(dim, keepdim=True) - x_hat * along)
 
 
-def _rms(x: Tensor, eps: float, dims: tuple[int, ...] = (0,)) -> Tensor:
-    return ((x**2).mean(dims, keepdim=True) + eps).rsqrt()
+def _standardized(x: Tensor, eps: float, dim: int = 1) -> tuple[Tensor, Tensor]:
+    c = x - x.mean(dim, keepdim=True)
+    r = ((c**2).mean(dim, keepdim=True) + eps).rsqrt()
+    return c * r, r
 
 
-def _rms_three_terms(dy: Tensor, x: Tensor, eps: float) -> Tensor:
-    r = _rms(x, eps)
-    return r * (dy - dy.mean(0) - x * r * (dy * x * r).mean(0))
+def _without_mean_term(dy: Tensor, x: Tensor, gamma: Tensor, eps: float) -> Tensor:
+    x_hat, r = _standardized(x, eps)
+    return r * (gamma * dy - x_hat * (gamma * dy * x_hat).mean(1, keepdim=True))
 
 
-def _bn_backward(dy: Tensor, x: Tensor, eps: float) -> Tensor:
-    r = (x.var(0, correction=0) + eps).rsqrt()
-    x_hat = (x - x.mean(0)) * r
-    return r * (dy - dy.mean(0) - x_hat * (dy * x_hat).mean(0))
+def _without_scale_term(dy: Tensor, x: Tensor, gamma: Tensor, eps: float) -> Tensor:
+    _, r = _standardized(x, eps)
+    return r * (gamma * dy - (gamma * dy).mean(1, keepdim=True))
+
+
+def _with_sums(dy: Tensor, x: Tensor, gamma: Tensor, eps: float) -> Tensor:
+    x_hat, r = _standardized(x, eps)
+    dx_hat = gamma * dy
+    along = (dx_hat * x_hat).sum(1, keepdim=True)
+    return r * (dx_hat - dx_hat.sum(1, keepdim=True) - x_hat * along)
 
 
 def _tensor(*values) -> Tensor:
@@ -149,45 +161,48 @@ CHECKS: dict[str, Check] = {
             ),
         ],
     ),
-    "update_variance": Check(
-        _update_variance,
-        cases=[
-            (_tensor(1, 1), _X, 0.1),
-            (_tensor(4, 2, 0.5), _WIDE, 0.25),
-            (_tensor(2, 3), _X[:3], 1.0),
-        ],
+    "expected_statistics": Check(
+        _expected_statistics,
+        cases=[(20.0, 4.0, 0.1, 4), (-2.0, 9.0, 0.5, 1), (5.0, 0.5, 0.01, 100), (3.0, 2.0, 0.1, 0)],
         mistakes=[
             (
-                lambda v, x, a: (1 - a) * v + a * x.var(0, correction=0),
-                "with momentum 1 your result is the biased variance of the batch. Which one has "
-                "PyTorch stored after the batch {1, 3}?",
+                lambda mean, var, a, k: _expected_statistics(mean, var, a, k, var_start=0.0),
+                "the mean is right. Before the first batch your variance is 0, and eval mode would "
+                "divide by the root of eps. What does PyTorch start with?",
             ),
             (
-                lambda v, x, a: a * v + (1 - a) * x.var(0),
-                "with momentum 0.1 a new batch should move the statistic by a tenth of the way; "
-                "yours moves it nine tenths. Which of the two terms does PyTorch's momentum weigh?",
+                lambda mean, var, a, k: (mean, var),
+                "that is what the layer believes after very many batches. What does it believe "
+                "before the first?",
             ),
             (
-                lambda v, x, a: a * v + (1 - a) * x.var(0, correction=0),
-                "momentum weighs the old value, and the variance is biased. What does PyTorch do "
-                "in each of these two places?",
+                lambda mean, var, a, k: _expected_statistics(mean, var, 1 - a, k),
+                "after one batch your layer believes nearly all of it at momentum 0.1. Is momentum "
+                "the weight of the new batch or of the old value?",
             ),
             (
-                lambda v, x, a: ((1 - a) * v.sqrt() + a * x.std(0)) ** 2,
-                "you average standard deviations. Is the square of their average the average of "
-                "the variances?",
+                lambda mean, var, a, k: _expected_statistics(mean, var, a, min(k, 1)),
+                "right for one batch. What happens to the weight of the start with the second?",
             ),
             (
-                lambda v, x, a: v + a * x.var(0),
-                "the statistic can only grow. What happens to the old value when a batch comes?",
+                lambda mean, var, a, k: ((1 - (1 - a) ** k) * mean, (1 - a) ** k + var),
+                "the variance is larger than both the start and that of the data. Which weight "
+                "belongs to the data?",
             ),
             (
-                lambda v, x, a: (1 - a) * v + a * x.mean(0),
-                "that is a running mean. Which statistic of the batch is asked for?",
+                lambda mean, var, a, k: (
+                    (1 - a) ** k * mean,
+                    (1 - (1 - a) ** k) + (1 - a) ** k * var,
+                ),
+                "with more and more batches your layer moves away from the data. Which of the two "
+                "weights fades?",
             ),
             (
-                lambda v, x, a: (1 - a) * v + a * x.var(),
-                "all features move towards one number. Over which dimension is the variance taken?",
+                lambda mean, var, a, k: (
+                    (1 - a) ** k + (1 - (1 - a) ** k) * mean,
+                    (1 - a) ** k + (1 - (1 - a) ** k) * var,
+                ),
+                "the variance is right. Before the first batch your mean is 1. What is PyTorch's?",
             ),
         ],
     ),
@@ -231,7 +246,7 @@ CHECKS: dict[str, Check] = {
             (
                 lambda mean, var, eps: (math.sqrt(var), mean),
                 "nearly, while var is much larger than eps; for the last case the outputs shrink "
-                "to a third. By what does BN divide?",
+                "to less than a third. By what does BN divide?",
             ),
             (
                 lambda mean, var, eps: (var + eps, mean),
@@ -257,47 +272,43 @@ CHECKS: dict[str, Check] = {
             ),
         ],
     ),
-    "rms_backward": Check(
-        _rms_backward,
+    "sample_norm_backward": Check(
+        lambda dy, x, gamma, eps: _norm_backward(gamma * dy, x, eps),
         cases=[
-            (_tensor([1, 0], [0, 2], [-1, 1], [0.5, 0]), _X, _EPS),
-            (_tensor([1, 2, 3], [0, 1, -1]), _WIDE, 0.5),
+            (_tensor([1, 0], [0, 2], [-1, 1], [0.5, 0]), _X, _GAMMA, _EPS),
+            (_tensor([1, 2, 3], [0, 1, -1]), _WIDE, _tensor(1, 2, -1), 0.5),
         ],
         mistakes=[
             (
-                _rms_three_terms,
-                "you subtract the mean of the gradient. Which node of the graph caused this term, "
-                "and is it still there?",
+                lambda dy, x, gamma, eps: gamma * _norm_backward(dy, x, eps),
+                "right if all of gamma is equal. You multiply by it at the end, outside the means. "
+                "Do the values that share a mean still share gamma?",
             ),
             (
-                _bn_backward,
-                "that is the gradient of BN, mean and all. Which nodes of the graph are gone?",
+                lambda dy, x, gamma, eps: gamma * _norm_backward(dy, x, eps, dim=0),
+                "that is the gradient of BN: each column sums to 0. Which sums are 0 if each "
+                "sample is normalized?",
             ),
             (
-                lambda dy, x, eps: _rms(x, eps) * dy,
-                "q is treated as a constant. Does it not change with x?",
+                lambda dy, x, gamma, eps: _norm_backward(dy, x, eps),
+                "gamma does not occur. Which gradient arrives at x_hat?",
             ),
             (
-                lambda dy, x, eps: (
-                    _rms(x, eps) * (dy - x * _rms(x, eps) * (dy * x * _rms(x, eps)).sum(0))
-                ),
-                "the second term is N times too large. What does a mean pass to each value?",
+                lambda dy, x, gamma, eps: gamma * dy * _standardized(x, eps)[1],
+                "you treat mean and variance as constants. Along which other paths does x reach y?",
             ),
             (
-                lambda dy, x, eps: _rms(x, eps) * (dy - x * (dy * x).mean(0)),
-                "x stands where y belongs: multiply x by 10, and your second term grows by 100. "
-                "Which factors turn an x into a y?",
+                _without_mean_term,
+                "your gradient does not sum to 0 over the features. Which path leads through mu?",
             ),
             (
-                lambda dy, x, eps: (
-                    _rms(x, eps) * (dy + x * _rms(x, eps) * (dy * x * _rms(x, eps)).mean(0))
-                ),
-                "the second term has the wrong sign. Does the root stand above or below the line, "
-                "and what is the sign of its derivative?",
+                _without_scale_term,
+                "your gradient has a share along x_hat. Which path leads through the variance?",
             ),
             (
-                lambda dy, x, eps: dy - x * _rms(x, eps) * (dy * x * _rms(x, eps)).mean(0),
-                "the bracket is right. y divides by the root of q; where is this factor in dx?",
+                _with_sums,
+                "the two subtracted terms are C times too large. What does a mean pass to each of "
+                "its values?",
             ),
         ],
     ),
