@@ -96,3 +96,16 @@ def test_equal_within_the_tolerance_of_the_check():
     exercise = Check(lambda x: x, cases=[(1.0,)], mistakes=[], tolerance=1e-2)
     assert exercise.verdict(lambda x: x + 5e-3) == "Correct."
     assert exercise.verdict(lambda x: x + 5e-2) != "Correct."
+
+
+def test_tensors_in_a_tuple_are_compared_one_by_one():
+    exercise = CHECKS["moved_statistics"]
+    assert exercise.verdict(lambda *case: list(exercise.solution(*case))) == "Correct."
+    assert exercise.verdict(lambda *case: exercise.solution(*case)[:1]) != "Correct."
+    assert exercise.verdict(lambda *case: exercise.solution(*case)[0]) != "Correct."
+
+
+def test_a_list_of_large_tensors_is_shown_by_its_shapes():
+    verdict = CHECKS["recalibrate"].verdict(lambda model, batches: None)
+    assert verdict.startswith("Not yet: for a model with")
+    assert "[a tensor [8, 3, 6, 6], a tensor [8, 3, 6, 6]," in verdict

@@ -406,6 +406,22 @@ def test_figure_fits_the_page(show, width):
 
 
 @needs_browser
+def test_dark_page_of_the_book_shows_through(show):
+    """The theme's rule for HTML outputs, which would hide light text on a light card."""
+    theme = (
+        "<style>html[data-theme=dark] .bd-content div.cell_output .text_html:not(:has("
+        "table.dataframe)) { background-color: white; color: black; padding: .5rem }</style>"
+        '<div class="bd-content" style="color: rgb(206, 214, 221)"><div class="cell_output">'
+        '<div class="output text_html">{}</div></div></div>'
+    )
+    page = show(theme.replace("{}", batch_norm_playground().data))
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    style = "(e) => [getComputedStyle(e).backgroundColor, getComputedStyle(e).color]"
+    assert page.locator(".text_html").evaluate(style) == ["rgba(0, 0, 0, 0)", "rgb(206, 214, 221)"]
+    assert page.locator(".formula").evaluate(style)[1] == "rgb(206, 214, 221)"
+
+
+@needs_browser
 def test_switching_glides_unless_the_reader_wants_no_motion(show):
     first = ".points circle:nth-of-type(9)"  # the first output
     ends = {}

@@ -166,6 +166,16 @@ def test_switching_tracking_later_does_what_torch_does(name, data):
         assert_same_step(pair, x, dy, 1e-10)
 
 
+@pytest.mark.parametrize("module", [layers, nn])
+def test_a_batch_that_is_not_tracked_cannot_spoil_the_statistics(module):
+    layer = trained(module, "BatchNorm1d")
+    before = layer.running_mean.clone(), layer.running_var.clone()
+    layer.track_running_stats = False
+    layer(torch.full((5, 4), torch.nan))  # 0 times NaN would be NaN
+    assert torch.equal(layer.running_mean, before[0])
+    assert torch.equal(layer.running_var, before[1])
+
+
 @pytest.mark.parametrize("name", BATCH)
 def test_without_buffers_evaluation_uses_the_batch(name):
     pair = make_pair(name)

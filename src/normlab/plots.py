@@ -178,18 +178,18 @@ def descent(panels: Mapping[str, tuple[Tensor, Tensor]], axes_names: tuple[str, 
         axes_names: what the two weights are.
     """
     minima = [path[-1].numpy() for _, path in panels.values()]
-    figure, axes = plt.subplots(len(panels), 1, figsize=(WIDTH, 2.3 * len(panels)), squeeze=False)
+    figure, axes = plt.subplots(len(panels), 1, figsize=(WIDTH, 2.75 * len(panels)), squeeze=False)
     for ax, (name, (hessian, path)), minimum in zip(
         axes[:, 0], panels.items(), minima, strict=True
     ):
         offsets = path.numpy() - minimum  # [steps + 1, 2]
         half = 1.25 * np.abs(offsets).max(0)
-        half = np.maximum(half, half.max() * np.array([1.0, 0.34]))
+        half = np.maximum(half, half[::-1] * np.array([2.9, 1 / 2.9]))  # panels of one shape
         grid = np.meshgrid(*(np.linspace(-h, h, 300) for h in half))
         points = np.stack(grid, axis=-1)  # [300, 300, 2]
         loss = np.einsum("...i,ij,...j->...", points, hessian.numpy(), points)
         start = offsets[0] @ hessian.numpy() @ offsets[0]
-        levels = start * 2.0 ** np.arange(-7, 4)
+        levels = start * 2.0 ** np.arange(-7, 7)
         ax.contour(*(g + m for g, m in zip(grid, minimum, strict=True)), loss, levels,
                    colors=INK, linewidths=0.7, alpha=0.7)  # fmt: skip
         color = COLORS["without BN"] if ax is axes[0, 0] else COLORS["with BN"]
@@ -235,6 +235,7 @@ def by_layer(rows: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]], log: se
         line_of_axes[0].set_ylabel(quantity)
     for ax in axes[-1]:
         ax.set_xlabel("layer")
+    figure.align_ylabels()
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False,
                   labelcolor="linecolor")  # fmt: skip
@@ -270,7 +271,7 @@ def boundary(model: nn.Module, ax: Axes, label: str, **line) -> None:
     Args:
         model: returns logits [N, 2].
         ax: its limits are the region that is searched.
-        label: written above the highest point of the line.
+        label: written at the upper edge, tied to the highest point of the line.
         line: further arguments of `Axes.contour`, such as `linestyles`.
     """
     x, y = (np.linspace(*limits, 200) for limits in (ax.get_xlim(), ax.get_ylim()))
@@ -280,8 +281,9 @@ def boundary(model: nn.Module, ax: Axes, label: str, **line) -> None:
     lines = ax.contour(x, y, margin, levels=[0], colors=[COLORS["with BN"]], **line)
     vertices = lines.get_paths()[0].vertices  # [points, 2]
     top = vertices[vertices[:, 1].argmax()]
-    ax.annotate(label, top, xytext=(0, 4), textcoords="offset points", ha="center",
-                color=COLORS["with BN"], fontweight="bold")  # fmt: skip
+    ax.annotate(label, top, (top[0], ax.get_ylim()[1]), ha="center", va="top",
+                color=COLORS["with BN"], fontweight="bold",
+                arrowprops={"arrowstyle": "-", "color": COLORS["with BN"], "lw": 0.8})  # fmt: skip
 
 
 def tiles(selected: Tensor) -> Figure:
@@ -390,6 +392,7 @@ def pairs(
         ax.scatter(x, y, 45, marker=marker, facecolor="none", edgecolor=COLORS["BN"], lw=1.4)
         side = "left" if place[0] < 75 else "right"
         ax.text(*place, name, ha=side, va="center", color=COLORS["BN"], fontweight="bold")
+    ax.margins(0.08)
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     return ax

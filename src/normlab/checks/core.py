@@ -73,6 +73,8 @@ def _short(value: Any) -> str:
         return f"a model with {_numbers(value)} parameters"
     if isinstance(value, torch.Tensor) and value.numel() > 12:
         return f"a tensor {list(value.shape)}"
+    if isinstance(value, list) and any(isinstance(v, torch.Tensor) for v in value):
+        return f"[{', '.join(map(_short, value))}]"
     return str(value)
 
 
@@ -90,12 +92,18 @@ def _numbers(model: nn.Module) -> int:
 def _same(a: Any, b: Any, tolerance: float | None = None) -> bool:
     if isinstance(a, nn.Module) and isinstance(b, nn.Module):
         return _description(a) == _description(b)
+    if _holds_tensors(a) and isinstance(b, (tuple, list)) and len(a) == len(b):
+        return all(_same(x, y, tolerance) for x, y in zip(a, b, strict=True))
     try:
         a, b = torch.as_tensor(a), torch.as_tensor(b)
     except (TypeError, ValueError, RuntimeError):
         return False
     rtol, atol = (1e-6, 1e-9) if tolerance is None else (tolerance, tolerance)
     return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=rtol, atol=atol)
+
+
+def _holds_tensors(value: Any) -> bool:
+    return isinstance(value, (tuple, list)) and any(isinstance(v, torch.Tensor) for v in value)
 
 
 def _description(model: nn.Module) -> list[str]:

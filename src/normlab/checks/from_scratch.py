@@ -131,7 +131,6 @@ CHECKS: dict[str, Check] = {
     "moved_statistics": Check(
         _moved_statistics,
         cases=[(*_STATE, _numbers(8, 3), 0.1), (*_STATE, _numbers(4, 3, shift=5.0), 0.25)],
-        observe=lambda result: torch.stack([torch.as_tensor(value) for value in result]),
         mistakes=[
             (
                 lambda mean, var, x, m: _moved_statistics(mean, var, x, 1 - m),
