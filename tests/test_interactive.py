@@ -469,3 +469,7 @@ def test_it_runs_where_a_notebook_inserts_the_html(show):
     )
     next_batch(page)
     assert statistics(page, "running") != [0, 1]
+    keys_are_ours = page.locator("button, input").evaluate_all(
+        "(controls) => controls.every((c) => c.hasAttribute('data-lm-suppress-shortcuts'))"
+    )
+    assert keys_are_ours, "JupyterLab would take the arrow keys"
