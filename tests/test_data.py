@@ -546,9 +546,7 @@ def test_class_folders_are_decoded_once_in_the_order_of_the_alphabet(
     (folder / "train" / "notes").mkdir()
     for _ in range(2):
         images, line = load()
-        assert (
-            line == "CIFAR-10: 20 training and 10 test images, from NORMLAB_CIFAR10"
-        )
+        assert line == "CIFAR-10: 20 training and 10 test images, from NORMLAB_CIFAR10"
         assert images.classes == CLASSES
         assert_tensor(images.train_labels, torch.int64, np.arange(10).repeat(2))
         assert_tensor(images.test_labels, torch.int64, np.arange(10))

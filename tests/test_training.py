@@ -69,9 +69,7 @@ def test_fit_learns_and_records_every_epoch(points):
     model = mlp([2, 8, 2], nn.BatchNorm1d)
     epochs = []
     data = Batches(*points, batch_size=20, shuffle=True)
-    history = fit(
-        model, sgd(model.parameters()), data, data, epochs=3, after_epoch=epochs.append
-    )
+    history = fit(model, sgd(model.parameters()), data, data, epochs=3, after_epoch=epochs.append)
     assert epochs == [1, 2, 3]
     for values in vars(history).values():
         assert len(values) == 3
