@@ -1,10 +1,13 @@
 """Every exercise accepts its solution and answers each typical mistake with its own hint."""
 
+import importlib
+import pkgutil
 import re
 
 import pytest
 from torch import nn
 
+from normlab import checks
 from normlab.checks import CHECKS, Check, check
 
 names = pytest.mark.parametrize("name", sorted(CHECKS))
@@ -109,3 +112,12 @@ def test_a_list_of_large_tensors_is_shown_by_its_shapes():
     verdict = CHECKS["recalibrate"].verdict(lambda model, batches: None)
     assert verdict.startswith("Not yet: for a model with")
     assert "[a tensor [8, 3, 6, 6], a tensor [8, 3, 6, 6]," in verdict
+
+
+def test_no_two_chapters_give_an_exercise_the_same_name():
+    modules = (
+        f"{checks.__name__}.{module.name}" for module in pkgutil.iter_modules(checks.__path__)
+    )
+    chapters = [importlib.import_module(name) for name in modules if not name.endswith(".core")]
+    names = [name for chapter in chapters for name in chapter.CHECKS]
+    assert sorted(names) == sorted(CHECKS)
