@@ -1,7 +1,8 @@
 """The rules of the book's form: each is a function from a notebook to a list of complaints.
 
-The name of a rule is the sentence that must be true. tests/test_book.py applies every rule to every
-chapter; tests/test_rules.py plants a breach of each and shows that it is found.
+The name of a rule is the sentence that must be true. tests/test_book.py applies them to every
+notebook of the book, and those of a chapter's form to the chapters alone; tests/test_rules.py
+plants a breach of each and shows that it is found.
 """
 
 import ast
@@ -16,6 +17,7 @@ from run import code_cells, code_hash, data_used, parse
 ROOT = Path(__file__).parents[1]
 Rule = Callable[[NotebookNode], list[str]]
 RULES: list[Rule] = []
+RULES_OF_CHAPTERS: list[Rule] = []
 
 MAX_LINES = 12  # of code in a cell, see lines_of_code
 MAX_LINES_LONG = 25  # in a cell tagged `long`
@@ -41,6 +43,11 @@ MACHINE_PATH = re.compile(r"(?<![\w.~/])/(work|tmp|root|home|Users|mnt|opt|usr)/
 
 def rule(function: Rule) -> Rule:
     RULES.append(function)
+    return function
+
+
+def rule_of_chapters(function: Rule) -> Rule:
+    RULES_OF_CHAPTERS.append(function)
     return function
 
 
@@ -334,7 +341,7 @@ def sentences_state_facts_without_fillers(notebook: NotebookNode) -> list[str]:
     ]
 
 
-@rule
+@rule_of_chapters
 def a_chapter_begins_with_its_question_and_its_minutes(notebook: NotebookNode) -> list[str]:
     """Before the first code cell or the first section."""
     parts = {
@@ -355,7 +362,7 @@ def a_chapter_takes_no_longer_than_it_says(notebook: NotebookNode) -> list[str]:
     return [f"it says {stated[1]} minutes and took {taken}"] if slow else []
 
 
-@rule
+@rule_of_chapters
 def a_chapter_ends_with_lessons_exercises_and_sources(notebook: NotebookNode) -> list[str]:
     sections = [title for _, level, title in headings(notebook) if level == 2]
     wanted = ["What we learned", "Exercises", "Sources"]
@@ -364,7 +371,7 @@ def a_chapter_ends_with_lessons_exercises_and_sources(notebook: NotebookNode) ->
     )
 
 
-@rule
+@rule_of_chapters
 def three_to_six_exercises_have_solutions_in_a_dropdown(notebook: NotebookNode) -> list[str]:
     text = "\n".join(cell.source for _, cell in markdown_cells(notebook))
     exercises = re.findall(r"\{exercise\}[^\n]*\n((?::[^\n]*\n)*)", text)
@@ -383,7 +390,7 @@ def three_to_six_exercises_have_solutions_in_a_dropdown(notebook: NotebookNode) 
     return complaints
 
 
-@rule
+@rule_of_chapters
 def every_exercise_is_followed_by_its_check(notebook: NotebookNode) -> list[str]:
     """By a code cell that calls `check` of normlab.checks, before the next exercise."""
     complaints, waiting = [], None

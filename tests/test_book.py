@@ -15,9 +15,10 @@ from packaging.requirements import Requirement
 
 import run
 from references import broken, read_page
-from rules import ROOT, RULES, RULES_OF_TEXT, Rule
+from rules import ROOT, RULES, RULES_OF_CHAPTERS, RULES_OF_TEXT, Rule
 
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
+NOTEBOOKS = [*CHAPTERS, *sorted((ROOT / "appendix").glob("*.ipynb"))]
 
 
 def sentence(function: Rule) -> str:
@@ -25,6 +26,12 @@ def sentence(function: Rule) -> str:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=sentence)
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook(notebook: Path, rule: Rule) -> None:
+    assert rule(nbformat.read(notebook, as_version=4)) == []
+
+
+@pytest.mark.parametrize("rule", RULES_OF_CHAPTERS, ids=sentence)
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 def test_chapter(chapter: Path, rule: Rule) -> None:
     assert rule(nbformat.read(chapter, as_version=4)) == []
@@ -119,9 +126,13 @@ def test_broken_links_and_references_are_found(tmp_path: Path, text: str, compla
 
 
 @pytest.mark.parametrize("rule", RULES_OF_TEXT, ids=sentence)
-@pytest.mark.parametrize("name", ["index.md", "README.md"])
-def test_page(name: str, rule: Rule) -> None:
-    text = (ROOT / name).read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    "path",
+    [ROOT / "index.md", ROOT / "README.md", *sorted((ROOT / "appendix").glob("*.md"))],
+    ids=lambda path: path.stem,
+)
+def test_page(path: Path, rule: Rule) -> None:
+    text = path.read_text(encoding="utf-8")
     assert rule(new_notebook(cells=[new_markdown_cell(text)])) == []
 
 

@@ -98,7 +98,7 @@ def test_a_short_run_goes_to_a_copy_and_passes_over_claims(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["07"], "no such chapter: 07. There are: 06-tiny"),
+        (["07"], "no such notebook: 07. There are: 06-tiny"),
         (["06", "--set", "EPOCH=1", "--output", "x"], "no cell assigns EPOCH"),
         (["06", "--set", "EPOCHS=1"], "2"),  # the exit code of argparse
     ],

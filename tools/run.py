@@ -1,7 +1,7 @@
-"""Execute chapters in place: the one way in which the stored results of the book are made.
+"""Execute notebooks in place: the one way in which the stored results of the book are made.
 
-    python tools/run.py                                           every chapter
-    python tools/run.py 06 07                                     chapters 6 and 7
+    python tools/run.py                                           every notebook
+    python tools/run.py 06 errata                                 chapter 6 and the errata
     python tools/run.py 06 --set EPOCHS=1 --output _build/short   a short run of a copy
 
 A chapter is written only when all its cells have run, and carries a stamp: the hash of its code
@@ -160,12 +160,17 @@ def figure(notebook: NotebookNode, name: str) -> bytes:
     raise ValueError(f"no stored figure is named {name}")
 
 
-def find(numbers: list[str]) -> list[Path]:
-    chapters = sorted((ROOT / "chapters").glob("*.ipynb"))
-    chosen = [c for c in chapters if not numbers or c.name.split("-")[0] in numbers]
-    if len(chosen) < len(numbers) or not chosen:
-        names = ", ".join(c.stem for c in chapters)
-        raise SystemExit(f"no such chapter: {' '.join(numbers)}. There are: {names}")
+def notebooks() -> list[Path]:
+    """Return the notebooks of the book: the chapters, then those of the appendix."""
+    return [p for part in ("chapters", "appendix") for p in sorted((ROOT / part).glob("*.ipynb"))]
+
+
+def find(names: list[str]) -> list[Path]:
+    """Return the notebooks that begin with these numbers or names, all of them if there is none."""
+    chosen = [p for p in notebooks() if not names or p.stem.split("-")[0] in names]
+    if len(chosen) < len(names) or not chosen:
+        existing = ", ".join(p.stem for p in notebooks())
+        raise SystemExit(f"no such notebook: {' '.join(names)}. There are: {existing}")
     return chosen
 
 
@@ -192,7 +197,7 @@ def run(path: Path, settings: dict[str, str], output: Path | None = None) -> Non
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("numbers", nargs="*", help="numbers of chapters, such as 06; all without")
+    parser.add_argument("names", nargs="*", help="such as 06 or errata; everything without")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", dest="settings")
     parser.add_argument("--output", type=Path, help="a folder for the executed copy")
     chosen = parser.parse_args(arguments)
@@ -202,7 +207,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment
     if folder := os.environ.get("NORMLAB_CIFAR10"):  # chapters run in their own folder
         os.environ["NORMLAB_CIFAR10"] = str(Path(folder).expanduser().resolve())
-    for path in find(chosen.numbers):
+    for path in find(chosen.names):
         run(path, dict(s.split("=", 1) for s in chosen.settings), chosen.output)
 
 

@@ -30,6 +30,8 @@ import numpy as np
 import requests
 import torch
 from PIL import Image
+from sklearn.datasets import make_circles
+from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
@@ -40,6 +42,62 @@ from normlab import shapes
 # CIFAR-10's classes in the order of its labels, which is the alphabet's.
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 MIN_RATE = 100_000  # bytes per second; at half of it CIFAR-10 would take an hour
+
+
+# Training inputs and targets, test inputs and targets.
+Split = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def circles(n: int = 2000, noise: float = 0.1, factor: float = 0.4, seed: int = 42) -> Split:
+    """Return two noisy circles, one inside the other: 70 percent for training, the rest for tests.
+
+    Args:
+        n: number of points, half of them on each circle.
+        noise: standard deviation of the coordinates; the outer circle has radius 1.
+        factor: radius of the inner circle.
+        seed: of the points and of the split.
+
+    Returns:
+        Inputs float32 [N, 2] and classes int64 [N] (1 is the inner circle), for training and tests.
+    """
+    x, y = make_circles(n, noise=noise, factor=factor, random_state=seed)
+    train_x, test_x, train_y, test_y = train_test_split(x, y, test_size=0.3, random_state=seed)
+    inputs = (torch.tensor(part, dtype=torch.float32) for part in (train_x, test_x))
+    targets = (torch.tensor(part) for part in (train_y, test_y))
+    (train_x, test_x), (train_y, test_y) = inputs, targets
+    return train_x, train_y, test_x, test_y
+
+
+def rgb_map(n_train: int = 1000, n_test: int = 300, seed: int = 0) -> Split:
+    """Return colours r, g, b, uniform in [-1, 1], and three functions of them to learn.
+
+    The targets are r + 2g + 3b, r^2 + 2g^2 + 3b^2 and -3r - 4g - 5b.
+
+    Returns:
+        Inputs and targets, float64 [N, 3], for training and tests.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    rgb = 2 * torch.rand(n_train + n_test, 3, dtype=torch.float64, generator=generator) - 1
+    weights = torch.tensor([[1, 2, 3], [1, 2, 3], [-3, -4, -5]], dtype=torch.float64)
+    targets = torch.stack([rgb, rgb**2, rgb]).mul(weights[:, None]).sum(dim=2).T  # [N, 3]
+    return rgb[:n_train], targets[:n_train], rgb[n_train:], targets[n_train:]
+
+
+def noisy_line(n: int = 10, noise: float = 0.5, seed: int = 0) -> Split:
+    """Return `n` training points of y = 1.5 x + noise with x evenly spaced from -1 to 1.
+
+    The test points, 200 of the same law, lie on a grid of their own.
+
+    Returns:
+        Inputs and targets, float32 [N, 1], for training and tests.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    grids = torch.linspace(-1, 1, n), torch.linspace(-0.99, 0.99, 200)
+    (train_x, train_y), (test_x, test_y) = (
+        (x[:, None], (1.5 * x + noise * torch.randn(len(x), generator=generator))[:, None])
+        for x in grids
+    )
+    return train_x, train_y, test_x, test_y
 
 
 @dataclass(frozen=True, eq=False, repr=False)

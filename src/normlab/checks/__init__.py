@@ -4,9 +4,14 @@ There is one module per chapter; `check` finds an exercise by its name.
 """
 
 from normlab.checks import (
+    first_experiments,
     from_scratch,
+    initialization,
     lenet_cifar10,
     nn_batchnorm,
+    normalization_family,
+    regularization,
+    saving_and_loading,
     the_mathematics,
     why_normalize,
 )
@@ -17,7 +22,12 @@ CHECKS: dict[str, Check] = {
     **the_mathematics.CHECKS,
     **from_scratch.CHECKS,
     **nn_batchnorm.CHECKS,
+    **first_experiments.CHECKS,
     **lenet_cifar10.CHECKS,
+    **initialization.CHECKS,
+    **regularization.CHECKS,
+    **normalization_family.CHECKS,
+    **saving_and_loading.CHECKS,
 }
 
 

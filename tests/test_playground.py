@@ -1,4 +1,4 @@
-"""The interactive figure in a real browser, its arithmetic against normlab's."""
+"""The playground in a real browser, its arithmetic against normlab's."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from normlab.functional import batch_norm
-from normlab.interactive import _mulberry32, _normal, batch_norm_playground
+from normlab.interactive.playground import _mulberry32, _normal, batch_norm_playground
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Page = sync_api.Page

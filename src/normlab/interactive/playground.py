@@ -1,4 +1,4 @@
-"""The interactive figure of the course: a batch that the reader sends through a layer."""
+"""A batch that the reader sends through a layer."""
 
 import math
 import re

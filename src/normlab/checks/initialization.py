@@ -1,0 +1,5 @@
+"""Checks of the chapter on initialization and learning rate."""
+
+from normlab.checks.core import Check
+
+CHECKS: dict[str, Check] = {}

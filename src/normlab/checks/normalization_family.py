@@ -1,0 +1,5 @@
+"""Checks of the chapter on the normalization family."""
+
+from normlab.checks.core import Check
+
+CHECKS: dict[str, Check] = {}
