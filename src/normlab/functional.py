@@ -129,7 +129,7 @@ def batch_norm(
 
     In training the statistics are those of the batch, and the running statistics (both [C]) move
     towards them in place by the fraction `momentum`: the mean towards the batch mean, the variance
-    towards the *unbiased* variance. Otherwise the running statistics take their place.
+    towards the unbiased variance. Otherwise the running statistics take their place.
 
     Raises:
         ValueError: one value per channel in training, an `eps` that is not positive, or one running

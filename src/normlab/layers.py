@@ -125,7 +125,7 @@ class BatchNorm1d(_BatchNorm):
     """Batch normalization of [N, C] or [N, C, L]: each of C channels over N and L.
 
     Args:
-        num_features: C.
+        num_features: number of channels C.
         eps: added to the variance.
         momentum: weight of a new batch in the running statistics; None averages all batches.
         affine: learn gamma (`weight`, [C]) and beta (`bias`, [C]).
@@ -207,8 +207,8 @@ class _InstanceNorm(_NormBase):
 class InstanceNorm1d(_InstanceNorm):
     """Instance normalization of [N, C, L] or [C, L]: each channel of each sample over L.
 
-    Args: those of `BatchNorm1d`, but `affine` and `track_running_stats` default to False, and with
-        `momentum=None` the running statistics never move.
+    Arguments are those of `BatchNorm1d`, but `affine` and `track_running_stats` default to False,
+    and with `momentum=None` the running statistics never move.
 
     Raises:
         ValueError: wrong rank, one spatial element, or (with `affine`) a wrong channel count.
