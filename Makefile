@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 export JUPYTER_PREFER_ENV_PATH := 1
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 24
 
 book: $(READY) ## build the book from the stored outputs, with every warning an error
 	$(BIN)/jupyter-book build -W -n --keep-going --all .
@@ -21,6 +21,12 @@ test: $(READY) ## run every test: the package, every cell of every chapter, the 
 
 run: $(READY) ## execute the chapters in place, or one: make run CH=06
 	$(BIN)/python tools/run.py $(CH)
+
+standalone: $(READY) ## write notebooks that run anywhere, on Colab too, into _build/standalone
+	$(BIN)/python tools/standalone.py _build/standalone
+
+test-standalone: $(READY) ## run every standalone notebook in an empty folder
+	$(BIN)/pytest -m slow tests/test_standalone.py --dist load
 
 lab: $(READY) ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab chapters
@@ -49,4 +55,4 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/uv pip install --python $(BIN)/python -r requirements.txt --editable .
 	@touch $@
 
-.PHONY: help book test run lab lint format requirements clean
+.PHONY: help book test run standalone test-standalone lab lint format requirements clean

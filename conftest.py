@@ -20,5 +20,6 @@ import nbval.plugin
 os.environ["NORMLAB_DATA"] = "shapes"  # no test needs CIFAR-10 or a network
 os.environ["TQDM_DISABLE"] = "1"  # progress bars would be output to compare
 os.environ["OMP_NUM_THREADS"] = "1"  # one thread for each of the two processes
+os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # kernels of this environment
 
 nbval.plugin.metadata_tags["data-dependent"] = ("check", False)

@@ -3,32 +3,14 @@
 There is one module per chapter; `check` finds an exercise by its name.
 """
 
-from normlab.checks import (
-    first_experiments,
-    from_scratch,
-    initialization,
-    lenet_cifar10,
-    nn_batchnorm,
-    normalization_family,
-    regularization,
-    saving_and_loading,
-    the_mathematics,
-    why_normalize,
-)
+import importlib
+import pkgutil
+
 from normlab.checks.core import Answer, Check
 
-CHECKS: dict[str, Check] = {
-    **why_normalize.CHECKS,
-    **the_mathematics.CHECKS,
-    **from_scratch.CHECKS,
-    **nn_batchnorm.CHECKS,
-    **first_experiments.CHECKS,
-    **lenet_cifar10.CHECKS,
-    **initialization.CHECKS,
-    **regularization.CHECKS,
-    **normalization_family.CHECKS,
-    **saving_and_loading.CHECKS,
-}
+CHECKS: dict[str, Check] = {}
+for _module in pkgutil.iter_modules(__path__):
+    CHECKS |= getattr(importlib.import_module(f"{__name__}.{_module.name}"), "CHECKS", {})
 
 
 def check(name: str, answer: Answer) -> None:
