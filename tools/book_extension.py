@@ -10,7 +10,12 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx_codeautolink.extension.block import CodeBlockAnalyser
 
+import standalone
+from repository import repository_address
 from run import notebooks
+
+STANDALONE = "standalone"  # their folder in the built book, and in the branch that is published
+BRANCH = "gh-pages"
 
 
 class Stamps(SphinxDirective):
@@ -32,9 +37,10 @@ def stamp_table(paths: list[Path], folder: Path) -> list[str]:
     for path in paths:
         notebook = nbformat.read(path, as_version=4)
         title = re.match(r"# (.+)", notebook.cells[0].source)[1]
-        stamp = notebook.metadata["normlab"]
         link = f"[{title}]({Path(os.path.relpath(path, folder)).as_posix()})"
-        cells = [link, stamp.data, stamp.torch, f"{stamp.minutes:.1f}", f"`{stamp.code[:12]}`"]
+        cells = [link, "not run yet", "", "", ""]
+        if stamp := notebook.metadata.get("normlab"):
+            cells[1:] = [stamp.data, stamp.torch, f"{stamp.minutes:.1f}", f"`{stamp.code[:12]}`"]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -56,8 +62,48 @@ def allow_sections_without_title() -> None:
     CodeBlockAnalyser.depart_section = depart_titled_section
 
 
+def find_repository(app: Sphinx, config) -> None:
+    """Show buttons that lead to the repository if its address is known, and only then."""
+    options = config.html_theme_options
+    address = repository_address(options.get("repository_url"), os.environ, Path(app.srcdir))
+    options["repository_url"] = address or ""
+    options["use_repository_button"] = address is not None
+
+
+def offer_standalone_notebook(app: Sphinx, page: str, template: str, context, doctree) -> None:
+    """Let the page of a notebook offer its standalone copy: for download, and on Colab."""
+    if doctree is None or not app.env.doc2path(page).endswith(".ipynb"):
+        return
+    name = f"{page.split('/')[-1]}.ipynb"
+    for group in context["header_buttons"]:
+        if group["label"] == "download-buttons":
+            notebook = next(b for b in group["buttons"] if b["text"] == ".ipynb")
+            notebook["url"] = f"{context['pathto'](STANDALONE, 1)}/{name}"
+            notebook["tooltip"] = "Download a notebook that runs without this project"
+    address = app.config.html_theme_options["repository_url"]
+    if address.startswith("https://github.com/"):
+        path = address.removeprefix("https://github.com/")
+        button = {
+            "type": "link",
+            "text": "",
+            "label": "colab-button",
+            "tooltip": "Open on Colab",
+            "icon": "fas fa-rocket",
+            "url": f"https://colab.research.google.com/github/{path}/blob/{BRANCH}/{STANDALONE}/{name}",
+        }
+        context["header_buttons"].insert(0, button)
+
+
+def write_standalone_notebooks(app: Sphinx, exception: Exception | None) -> None:
+    if exception is None and app.builder.format == "html":
+        standalone.main(Path(app.outdir) / STANDALONE)
+
+
 def setup(app: Sphinx) -> dict:
     allow_sections_without_title()
     app.connect("autodoc-process-docstring", escape_stars)
     app.add_directive("stamps", Stamps)
+    app.connect("config-inited", find_repository, priority=100)  # before the theme reads it
+    app.connect("html-page-context", offer_standalone_notebook, priority=600)  # after the theme
+    app.connect("build-finished", write_standalone_notebooks)
     return {"parallel_read_safe": True}

@@ -178,7 +178,8 @@ def cite(entry: Entry, role: str) -> str:
     return f"[{who} ({year})]({address})" if role == "cite:t" else f"([{who}, {year}]({address}))"
 
 
-def main(folder: str, *names: str) -> None:
+def main(folder: str | Path, *names: str) -> None:
+    """Write the standalone copies of the notebooks `names`, or of all, into `folder`."""
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     for path in find(list(names)):

@@ -1,0 +1,41 @@
+"""Where the project lives on the network, if that is known."""
+
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+VARIABLE = "NORMLAB_REPOSITORY"  # set by the publishing workflow
+_ADDRESS = re.compile(
+    r"(?:(?:https?|ssh)://(?:[^@/]+@)?|git@)([\w.-]+)[:/]([\w./~-]+?)(?:\.git)?/?"
+)
+
+
+def repository_address(
+    configured: str | None, environment: Mapping[str, str], root: Path
+) -> str | None:
+    """Return the address of the repository as a web page, or None where nobody knows it.
+
+    Looks, in order, at the configuration of the book, at the environment and at the git remote of
+    the folder `root`. A remote on the same machine is no address.
+    """
+    for candidate in (configured, environment.get(VARIABLE), remote(root)):
+        if found := _ADDRESS.fullmatch((candidate or "").strip()):
+            return f"https://{found[1]}/{found[2]}"
+    return None
+
+
+def remote(root: Path) -> str | None:
+    """Return the remote called origin, if `root` itself is the top of a repository."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        try:
+            return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+        except FileNotFoundError:  # git is not installed
+            return ""
+
+    top = git("rev-parse", "--show-toplevel")
+    # The book may have been unpacked inside the repository of another project.
+    inside_another = not top or Path(top).resolve() != root.resolve()
+    return None if inside_another else git("config", "--get", "remote.origin.url")
