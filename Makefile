@@ -25,6 +25,9 @@ run: $(READY) ## execute the chapters in place, or one: make run CH=06
 standalone: $(READY) ## write notebooks that run anywhere, on Colab too, into _build/standalone
 	$(BIN)/python tools/standalone.py _build/standalone
 
+test-browser: book ## look at every page of the built book in Chromium
+	$(BIN)/pytest -m browser tests/test_pages.py --dist load
+
 test-standalone: $(READY) ## run every standalone notebook in an empty folder
 	$(BIN)/pytest -m slow tests/test_standalone.py --dist load
 
@@ -55,4 +58,4 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/uv pip install --python $(BIN)/python -r requirements.txt --editable .
 	@touch $@
 
-.PHONY: help book test run standalone test-standalone lab lint format requirements clean
+.PHONY: help book test run standalone test-browser test-standalone lab lint format requirements clean

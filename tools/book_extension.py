@@ -94,6 +94,15 @@ def offer_standalone_notebook(app: Sphinx, page: str, template: str, context, do
         context["header_buttons"].insert(0, button)
 
 
+def drop_thebe(app: Sphinx, page: str, template: str, context, doctree) -> None:
+    """Leave out the scripts of sphinx-thebe: they are not used here, and fail on every page."""
+    context["script_files"] = [
+        script
+        for script in context["script_files"]
+        if "thebe" not in f"{script} {getattr(script, 'attributes', {})}".lower()
+    ]
+
+
 def write_standalone_notebooks(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
         standalone.main(Path(app.outdir) / STANDALONE)
@@ -105,5 +114,6 @@ def setup(app: Sphinx) -> dict:
     app.add_directive("stamps", Stamps)
     app.connect("config-inited", find_repository, priority=100)  # before the theme reads it
     app.connect("html-page-context", offer_standalone_notebook, priority=600)  # after the theme
+    app.connect("html-page-context", drop_thebe, priority=600)
     app.connect("build-finished", write_standalone_notebooks)
     return {"parallel_read_safe": True}
