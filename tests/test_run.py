@@ -1,11 +1,14 @@
 """`make run`: what it writes, and when it writes nothing."""
 
+import io
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
+from PIL import Image
 
 import run
 from rules import results_belong_to_the_code
@@ -114,3 +117,26 @@ def test_a_chapter_out_of_style_is_refused(chapter: Path) -> None:
     write(notebook, chapter)
     with pytest.raises(SystemExit, match="make format"):
         run.main(["06"])
+
+
+def png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels, "RGBA").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_chart_gets_a_palette_and_stays_the_same_to_the_eye() -> None:
+    pixels = np.zeros((200, 300, 4), dtype=np.uint8)
+    pixels[50:100] = [44, 127, 184, 255]
+    pixels[100:110] = [122, 122, 122, 128]
+    small = run.shrink(png(pixels))
+    assert Image.open(io.BytesIO(small)).mode == "P"
+    shown = np.asarray(Image.open(io.BytesIO(small)).convert("RGBA")).astype(int)
+    assert abs(shown - pixels)[pixels[..., 3] > 0].max() <= 8
+    assert (shown[..., 3] == 0).sum() == (pixels[..., 3] == 0).sum()
+    assert run.shrink(small) == small
+
+
+def test_a_photograph_keeps_its_colours() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 4), dtype=np.uint8)
+    assert run.shrink(png(noise)) == png(noise)
