@@ -11,6 +11,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx_codeautolink.extension.block import CodeBlockAnalyser
 
 import standalone
+from contents import map_of_chapters, position, read_contents
 from repository import repository_address
 from run import notebooks
 
@@ -26,6 +27,17 @@ class Stamps(SphinxDirective):
             self.env.note_dependency(str(path))
         page = Path(self.env.doc2path(self.env.docname))
         return self.parse_text_to_nodes("\n".join(stamp_table(notebooks(), page.parent)))
+
+
+class ChapterMap(SphinxDirective):
+    """The parts of the book with their chapters and the questions that these answer."""
+
+    def run(self) -> list[nodes.Node]:
+        entries = read_contents(Path(self.env.srcdir))
+        for entry in entries:
+            self.env.note_dependency(str(entry.path))
+        folder = Path(self.env.doc2path(self.env.docname)).parent
+        return self.parse_text_to_nodes("\n".join(map_of_chapters(entries, folder)))
 
 
 def stamp_table(paths: list[Path], folder: Path) -> list[str]:
@@ -94,6 +106,14 @@ def offer_standalone_notebook(app: Sphinx, page: str, template: str, context, do
         context["header_buttons"].insert(0, button)
 
 
+def say_where(app: Sphinx, page: str, template: str, context, doctree) -> None:
+    """Put a line above the title that says where in the book the page stands."""
+    if doctree is not None:
+        path = Path(app.env.doc2path(page))
+        if line := position(read_contents(Path(app.srcdir)), path):
+            context["body"] = f'<p class="where">{line}</p>\n{context["body"]}'
+
+
 def drop_thebe(app: Sphinx, page: str, template: str, context, doctree) -> None:
     """Leave out the scripts of sphinx-thebe: they are not used here, and fail on every page."""
     context["script_files"] = [
@@ -112,8 +132,10 @@ def setup(app: Sphinx) -> dict:
     allow_sections_without_title()
     app.connect("autodoc-process-docstring", escape_stars)
     app.add_directive("stamps", Stamps)
+    app.add_directive("chapter-map", ChapterMap)
     app.connect("config-inited", find_repository, priority=100)  # before the theme reads it
     app.connect("html-page-context", offer_standalone_notebook, priority=600)  # after the theme
+    app.connect("html-page-context", say_where, priority=600)
     app.connect("html-page-context", drop_thebe, priority=600)
     app.connect("build-finished", write_standalone_notebooks)
     return {"parallel_read_safe": True}

@@ -1,0 +1,69 @@
+"""What the book contains: parts and chapters, with the question and the minutes of each."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import yaml
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A page of the book. Question and minutes are those that a chapter states; else empty."""
+
+    path: Path
+    part: str
+    title: str
+    question: str
+    minutes: str
+
+
+def read_contents(root: Path) -> list[Entry]:
+    """Return the pages that _toc.yml lists, in order, without the home page."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    return [
+        read_entry(root, part["caption"], chapter["file"])
+        for part in toc["parts"]
+        for chapter in part["chapters"]
+    ]
+
+
+def read_entry(root: Path, part: str, name: str) -> Entry:
+    path = next(p for end in (".ipynb", ".md") if (p := root / f"{name}{end}").exists())
+    if path.suffix == ".ipynb":
+        cells = nbformat.read(path, as_version=4).cells[:4]
+        text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    else:
+        text = path.read_text(encoding="utf-8")
+    title = re.search(r"^# (.+)$", text, re.MULTILINE)[1]
+    question = re.search(r"^\*\*Question\.\*\* (.+)$", text, re.MULTILINE)
+    minutes = re.search(r"^\*\*Time\.\*\*.*?(\d+) minutes?", text, re.MULTILINE)
+    return Entry(path, part, title, question[1] if question else "", minutes[1] if minutes else "")
+
+
+def map_of_chapters(entries: list[Entry], folder: Path) -> list[str]:
+    """Return a map in Markdown: the parts, and below them each chapter with its question."""
+    lines, part = [], None
+    for entry in entries:
+        if not entry.question:
+            continue
+        if entry.part != part:
+            part = entry.part
+            lines += [f"**{part}**", ""]
+        link = f"[{entry.title}]({Path(os.path.relpath(entry.path, folder)).as_posix()})"
+        unit = "minute" if entry.minutes == "1" else "minutes"
+        lines += [f"{link} ({entry.minutes} {unit})", f": {entry.question}", ""]
+    return lines
+
+
+def position(entries: list[Entry], path: Path) -> str:
+    """Say in which part the page at `path` stands, and which of the chapters it is."""
+    chapters = [entry for entry in entries if entry.question]
+    for entry in entries:
+        if entry.path == path:
+            if entry not in chapters:
+                return entry.part
+            return f"{entry.part} · chapter {chapters.index(entry) + 1} of {len(chapters)}"
+    return ""
