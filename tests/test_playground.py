@@ -2,66 +2,22 @@
 
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
-from functools import cache
 from itertools import islice
 
 import pytest
 import torch
 
+from browser import DARK_BOOK, PAGE, Page, beyond_the_page, insert_as_notebook, needs_browser
 from normlab.functional import batch_norm
-from normlab.interactive.playground import _mulberry32, _normal, batch_norm_playground
+from normlab.interactive import batch_norm_playground
+from normlab.interactive._html import mulberry32, normal_numbers
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-Page = sync_api.Page
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-needs_browser = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium in the PATH (Debian and Ubuntu: apt install chromium)"
-)
 FIGURE = ".normlab-bn"
-PAGE = (
-    '<!doctype html><html lang="en"><meta charset="utf-8"><title>page</title>'
-    '<meta name="viewport" content="width=device-width"><body>{}</body></html>'
-)
-
-
-@pytest.fixture(scope="module")
-def contexts():
-    """Give the browser's context for some options: a context takes longer to make than a page."""
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-
-        @cache
-        def context(motion: str, scripts: bool):
-            return browser.new_context(reduced_motion=motion, java_script_enabled=scripts)
-
-        yield context
-        browser.close()
 
 
 @pytest.fixture
-def show(contexts) -> Iterator[Callable[..., Page]]:
-    """Open pages; fail when one of them loads or complains about anything."""
-    complaints, pages = [], []
-
-    def show(
-        body: str | None = None, width: int = 720, motion: str = "reduce", scripts: bool = True
-    ) -> Page:
-        page = contexts(motion, scripts).new_page()
-        pages.append(page)
-        page.set_viewport_size({"width": width, "height": 900})
-        page.on("request", lambda request: complaints.append(f"loads {request.url}"))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.set_content(PAGE.format(batch_norm_playground().data if body is None else body))
-        return page
-
-    yield show
-    for page in pages:
-        page.close()
-    assert complaints == []
+def figure() -> str:
+    return batch_norm_playground().data
 
 
 def next_batch(page: Page) -> None:
@@ -151,7 +107,7 @@ def test_seed_out_of_range_is_refused(seed):
 
 def test_generator_makes_the_published_numbers():
     """The first numbers of mulberry32 with seed 0, as other implementations make them."""
-    first = [int(u * 2**32) for u in islice(_mulberry32(0), 3)]
+    first = [int(u * 2**32) for u in islice(mulberry32(0), 3)]
     assert first == [1144304738, 1416247, 958946056]
 
 
@@ -185,9 +141,9 @@ def test_script_starts_with_the_picture_that_is_there(show, seed):
 @needs_browser
 def test_batches_are_those_of_the_generator(show):
     page = show(batch_norm_playground(seed=7).data)
-    uniform = _mulberry32(7)
+    z = normal_numbers(7)
     for _ in range(4):
-        expected = [2 + 1.5 * _normal(uniform) for _ in range(8)]
+        expected = [2 + 1.5 * next(z) for _ in range(8)]
         assert values(page, "x") == pytest.approx(expected, rel=1e-12)
         next_batch(page)
 
@@ -397,24 +353,12 @@ def test_figure_fits_the_page(show, width):
     for _ in range(3):
         next_batch(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    beyond = page.evaluate(
-        "[...document.querySelectorAll('.normlab-bn *:not(svg *)')]"
-        ".filter((e) => e.getBoundingClientRect().right > innerWidth).map((e) => e.outerHTML)"
-    )
-    assert beyond == []
+    assert beyond_the_page(page) == []
 
 
 @needs_browser
 def test_dark_page_of_the_book_shows_through(show):
-    """The theme's rule for HTML outputs, which would hide light text on a light card."""
-    theme = (
-        "<style>html[data-theme=dark] .bd-content div.cell_output .text_html:not(:has("
-        "table.dataframe)) { background-color: white; color: black; padding: .5rem }</style>"
-        '<div class="bd-content" style="color: rgb(206, 214, 221)"><div class="cell_output">'
-        '<div class="output text_html">{}</div></div></div>'
-    )
-    page = show(theme.replace("{}", batch_norm_playground().data))
-    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page = show(DARK_BOOK.replace("{}", batch_norm_playground().data))
     style = "(e) => [getComputedStyle(e).backgroundColor, getComputedStyle(e).color]"
     assert page.locator(".text_html").evaluate(style) == ["rgba(0, 0, 0, 0)", "rgb(206, 214, 221)"]
     assert page.locator(".formula").evaluate(style)[1] == "rgb(206, 214, 221)"
@@ -452,20 +396,8 @@ def test_two_copies_share_nothing_and_leave_no_names_behind(show):
 
 @needs_browser
 def test_it_runs_where_a_notebook_inserts_the_html(show):
-    """JupyterLab puts HTML into the page as text and makes its scripts anew."""
     page = show("<div></div>")
-    page.evaluate(
-        """(html) => {
-          const host = document.querySelector("div");
-          host.innerHTML = html;
-          for (const old of host.querySelectorAll("script")) {
-            const script = document.createElement("script");
-            script.textContent = old.textContent;
-            old.replaceWith(script);
-          }
-        }""",
-        batch_norm_playground().data,
-    )
+    insert_as_notebook(page, batch_norm_playground().data)
     next_batch(page)
     assert statistics(page, "running") != [0, 1]
     keys_are_ours = page.locator("button, input").evaluate_all(

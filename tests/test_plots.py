@@ -150,3 +150,99 @@ def test_pairs_are_drawn_with_one_marker_per_seed_and_one_name_per_variant():
         ("first", "left"),
         ("second", "right"),
     ]
+
+
+def test_shared_statistics_fill_a_set_for_each_norm_and_hatch_rmsnorm():
+    selected = torch.zeros(2, 3, 2, 2, dtype=torch.bool)
+    selected[0] = True
+    figure = plots.shared_statistics({"LN over C": selected, "RMSNorm": selected})
+    layer, rms, _ = figure.axes
+    assert sum(patch.get_facecolor()[3] == 1 for patch in layer.patches) == 12
+    assert sum(patch.get_hatch() is not None for patch in rms.patches) == 12
+    assert layer.texts[0].get_text() == "LN over C"
+    assert layer.texts[0].get_color() == plots.COLORS["LN"]
+
+
+def test_parts_of_an_error_are_drawn_per_setting_and_named_once():
+    parts = {"bias²": [1, 2], "error": [3, 5]}
+    figure = plots.error_parts({"degree": ([1, 2], parts), "strength": ([0.1, 0.5], parts)})
+    by_degree, by_strength = figure.axes
+    assert [line.get_ydata().tolist() for line in by_degree.lines] == [[1, 2], [3, 5]]
+    assert by_degree.get_xscale() == "linear" and by_strength.get_xscale() == "log"
+    assert [t.get_text() for ax in figure.axes for t in ax.texts] == ["bias²", "error"]
+
+
+def test_the_region_of_a_penalty_touches_the_weights_it_leads_to():
+    points = {"L1": torch.tensor([0.5, 0.0]), "L2": torch.tensor([0.3, 0.4])}
+    figure = plots.penalties(torch.eye(2), torch.tensor([1.0, 0.5]), points)
+    for ax, order in zip(figure.axes, (1, 2), strict=True):
+        border = np.stack(ax.lines[0].get_data())  # [2, points]
+        assert np.allclose(np.linalg.norm(border, order, axis=0), 0.5)
+
+
+def test_fits_draw_the_true_line_the_points_and_each_fit():
+    grid = torch.linspace(-1, 1, 3)[:, None]
+    x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.5], [1.0]])
+    rows = {"plain": {"now": {"plain": grid}}, "a row": {"now": {"dropout": 2 * grid}}}
+    figure = plots.fits(rows, grid, [(x, y)], slope=1.5)
+    truth, points, fit = figure.axes[1].lines
+    assert truth.get_ydata()[-1].item() == 1.5 and len(points.get_xdata()) == 2
+    assert fit.get_color() == plots.COLORS["dropout"]
+    assert [ax.get_ylabel() for ax in figure.axes] == ["plain", "a row"]
+
+
+def test_regions_are_drawn_per_method_and_model_with_their_accuracy():
+    points = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    right, wrong = (torch.nn.Linear(2, 2) for _ in range(2))
+    for model, sign in ((right, 1.0), (wrong, -1.0)):
+        model.weight.data = sign * torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
+        torch.nn.init.zeros_(model.bias)
+    rows = {"without BN": [wrong, right], "with BN": [right, right]}
+    figure = plots.regions(rows, ["epoch 1", "epoch 2"], points, torch.tensor([1, 0]))
+    assert [ax.get_xlabel() for ax in figure.axes] == ["0.0 %", "100.0 %", "100.0 %", "100.0 %"]
+    assert [ax.get_title() for ax in figure.axes] == ["epoch 1", "epoch 2", "", ""]
+    fill = figure.axes[1].images[0].get_array()  # [150, 150, RGBA]
+    assert fill[75, -1, 3] > 0.5 > fill[75, 0, 3]
+
+
+def test_curve_panels_share_a_log_axis_and_name_the_lines_in_the_last():
+    values = np.array([[4.0, 2.0, 1.0], [8.0, 4.0, 3.0]])
+    lines = {"without BN": values, "with BN": values / 10}
+    figure = plots.curve_panels({"left": lines, "right": lines}, "loss", log_x=True)
+    left, right = figure.axes
+    assert left.get_yscale() == left.get_xscale() == "log"
+    assert left.lines[2].get_ydata().tolist() == [6, 3, 2]
+    assert [text.get_text() for text in left.texts] == ["left"]
+    assert [text.get_text() for text in right.texts] == ["right", "without BN", "with BN"]
+
+
+def test_heat_maps_write_every_value_and_colour_what_reaches_the_threshold():
+    values = [[50, 60], [97.6, float("nan")]]
+    figure = plots.heatmaps({"with BN": values}, ["a", "b"], [0.1, 1], "rate", threshold=60)
+    [ax] = figure.axes
+    assert [text.get_text() for text in ax.texts] == ["50", "60", "98", "nan", "with BN"]
+    coloured = ax.images[0].get_array()
+    assert coloured.mask[0].tolist() == [True, False] and coloured[1, 0] == 97.6
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.1", "1"]
+
+
+def test_a_file_map_has_a_row_of_ticks_for_each_outcome():
+    figure = plots.file_map(
+        {"names": (0, 1024), "tensors": (1024, 4096)},
+        {100: "raises", 2048: "loads wrong values", 3072: "loads wrong values"},
+    )
+    [ax] = figure.axes
+    assert [line.get_xdata().tolist() for line in ax.lines] == [[100 / 1024], [2.0, 3.0]]
+    assert [t.get_text() for t in ax.get_yticklabels()] == [
+        "raises\n33 %",
+        "loads wrong values\n67 %",
+    ]
+    assert [t.get_text() for t in ax.texts] == ["names", "tensors"]
+
+
+def test_departures_keep_an_exact_zero_on_the_axis():
+    figure = plots.departures({"nothing": [[0, 0]], "a part": [[0.1, 0.5], [0.2, 0.4]]}, 3, "gap")
+    first, second = figure.axes
+    assert first.lines[0].get_ydata().tolist() == [0, 0]
+    assert first.get_ylim()[0] == 0 and first.get_yscale() == "symlog"
+    assert [line.get_xdata().tolist() for line in second.lines] == 2 * [[4, 5]]

@@ -61,10 +61,8 @@ def circles(n: int = 2000, noise: float = 0.1, factor: float = 0.4, seed: int = 
         Inputs float32 [N, 2] and classes int64 [N] (1 is the inner circle), for training and tests.
     """
     x, y = make_circles(n, noise=noise, factor=factor, random_state=seed)
+    x, y = torch.tensor(x, dtype=torch.float32), torch.tensor(y)
     train_x, test_x, train_y, test_y = train_test_split(x, y, test_size=0.3, random_state=seed)
-    inputs = (torch.tensor(part, dtype=torch.float32) for part in (train_x, test_x))
-    targets = (torch.tensor(part) for part in (train_y, test_y))
-    (train_x, test_x), (train_y, test_y) = inputs, targets
     return train_x, train_y, test_x, test_y
 
 
@@ -78,26 +76,35 @@ def rgb_map(n_train: int = 1000, n_test: int = 300, seed: int = 0) -> Split:
     """
     generator = torch.Generator().manual_seed(seed)
     rgb = 2 * torch.rand(n_train + n_test, 3, dtype=torch.float64, generator=generator) - 1
-    weights = torch.tensor([[1, 2, 3], [1, 2, 3], [-3, -4, -5]], dtype=torch.float64)
-    targets = torch.stack([rgb, rgb**2, rgb]).mul(weights[:, None]).sum(dim=2).T  # [N, 3]
+    r, g, b = rgb.T
+    functions = r + 2 * g + 3 * b, r**2 + 2 * g**2 + 3 * b**2, -3 * r - 4 * g - 5 * b
+    targets = torch.stack(functions, dim=1)  # [N, 3]
     return rgb[:n_train], targets[:n_train], rgb[n_train:], targets[n_train:]
 
 
 def noisy_line(n: int = 10, noise: float = 0.5, seed: int = 0) -> Split:
-    """Return `n` training points of y = 1.5 x + noise with x evenly spaced from -1 to 1.
+    """Return `n` training points of y = 1.5 x + noise, with x evenly spaced from -1 to 1.
 
-    The test points, 200 of the same law, lie on a grid of their own.
+    The 200 test points follow the same law, with noise of their own, on a finer grid: a test on the
+    training inputs would not look between them.
+
+    Args:
+        n: number of training points.
+        noise: standard deviation of the noise, in the unit of y.
+        seed: of the noise.
 
     Returns:
         Inputs and targets, float32 [N, 1], for training and tests.
     """
     generator = torch.Generator().manual_seed(seed)
-    grids = torch.linspace(-1, 1, n), torch.linspace(-0.99, 0.99, 200)
-    (train_x, train_y), (test_x, test_y) = (
-        (x[:, None], (1.5 * x + noise * torch.randn(len(x), generator=generator))[:, None])
-        for x in grids
-    )
-    return train_x, train_y, test_x, test_y
+
+    def measure(x: Tensor) -> tuple[Tensor, Tensor]:
+        y = 1.5 * x + noise * torch.randn(len(x), generator=generator)
+        return x[:, None], y[:, None]
+
+    train = measure(torch.linspace(-1, 1, n))
+    test = measure(torch.linspace(-0.99, 0.99, 200))
+    return *train, *test
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -17,6 +18,9 @@ COLORS = {
     "without BN": _NONE,
     "with BN": _BATCH,
     "with BN and noise": _BATCH,
+    "with BN, drawn beta": _LAYER,
+    "momentum 0.1": _BATCH,
+    "momentum 1": _BATCH,
     "nn.BatchNorm": _BATCH,
     "before": _BATCH,  # BN before the activation, where it usually stands
     "after": "#a6761d",
@@ -29,6 +33,17 @@ COLORS = {
     "GN": _GROUP,
     "LN": _LAYER,
     "IN": _INSTANCE,
+    "RMSNorm": "#a6761d",  # as "after": of the colours that hold, the farthest from the family's
+    "plain": _NONE,
+    "weight decay": _GROUP,
+    "growing rate": _LAYER,
+    "dropout": _LAYER,
+    "training mode": _BATCH,
+    "eval mode": _NONE,
+    "bias²": _INSTANCE,
+    "variance": _NONE,
+    "noise": "#7a7a7a",
+    "error": _BATCH,
 }
 INK = "#7a7a7a"  # text and axes: about 4.2 to 1 on white and on the dark page alike
 WIDTH = 7.2  # inches: a column of 720 px at 100 dpi
@@ -396,3 +411,286 @@ def pairs(
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     return ax
+
+
+def shared_statistics(panels: Mapping[str, Tensor], columns: int = 3) -> Figure:
+    """Show batches [N, C, H, W] side by side, each with the values that share one statistic filled.
+
+    Args:
+        panels: label -> bool [N, C, H, W]. A label begins with the name of the norm, which chooses
+            the colour; RMSNorm, which subtracts no mean, is hatched.
+        columns: panels in a row.
+    """
+    rows = -(-len(panels) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 2.2 * rows), squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, (label, selected) in zip(axes.flat, panels.items(), strict=False):
+        name = label.replace(",", " ").split()[0]
+        samples, channels, height, width = selected.shape
+        for (n, c, h, w), filled in np.ndenumerate(selected.numpy()):
+            corner = (c * (width + 0.5) + w, n * (height + 0.5) + h)
+            style = {"fc": "none", "ec": INK, "lw": 0.7}
+            if filled and name == "RMSNorm":
+                style |= {"ec": COLORS[name], "hatch": "//////"}
+            elif filled:
+                style["fc"] = COLORS[name]
+            ax.add_patch(plt.Rectangle(corner, 1, 1, **style))
+        right, bottom = channels * (width + 0.5) - 0.5, samples * (height + 0.5) - 0.5
+        ax.set(xlim=(-1.1, right + 0.2), ylim=(bottom + 1.3, -1.5), aspect="equal")
+        ax.text(0, -0.9, label, color=COLORS[name], fontweight="bold", va="center")
+        ax.text(right / 2, bottom + 0.8, "channels", ha="center", va="center", fontsize=9)
+        ax.text(-0.7, bottom / 2, "samples", ha="center", va="center", fontsize=9, rotation=90)
+    return figure
+
+
+def error_parts(
+    panels: Mapping[str, tuple[Sequence[float], Mapping[str, Sequence[float]]]],
+) -> Figure:
+    """Draw the parts of an error over a setting, one panel per setting.
+
+    Args:
+        panels: axis label -> (settings, name of the part -> one value per setting). Settings that
+            are not integers get a log axis. The names are written at the lines of the last panel.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3), sharey=True, squeeze=False)
+    for ax, (label, (settings, parts)) in zip(axes[0], panels.items(), strict=True):
+        for name, values in parts.items():
+            ax.plot(settings, values, color=COLORS[name], lw=2.6 if name == "error" else 1.6)
+        if any(s != int(s) for s in settings):
+            ax.set_xscale("log")
+        ax.set_xlabel(label)
+    _label_ends(ax, {name: (settings[-1], values[-1]) for name, values in parts.items()})
+    axes[0, 0].set_ylabel("mean squared error")
+    return figure
+
+
+def penalties(hessian: Tensor, center: Tensor, points: Mapping[str, Tensor]) -> Figure:
+    """Draw the contours of a quadratic loss of two weights that touch the region of a penalty.
+
+    Args:
+        hessian: [2, 2], of the loss.
+        center: [2], where the loss has its minimum.
+        points: "L1" and "L2" -> the weights [2] of the smallest loss plus penalty.
+    """
+    figure, axes = plt.subplots(1, len(points), figsize=(WIDTH, 3.4), sharey=True)
+    x = np.linspace(-0.9, 2.6, 300)
+    y = np.linspace(-0.9, 1.6, 300)
+    offsets = np.stack(np.meshgrid(x, y), axis=-1) - center.numpy()  # [300, 300, 2]
+    loss = np.einsum("...i,ij,...j->...", offsets, hessian.numpy(), offsets)
+    angle = np.linspace(0, 2 * np.pi, 401)
+    circle = np.stack([np.cos(angle), np.sin(angle)])  # [2, points]
+    for ax, (name, point) in zip(axes, points.items(), strict=True):
+        order = 1 if name == "L1" else 2
+        size = np.linalg.norm(point, order)
+        border = size * circle / np.linalg.norm(circle, order, axis=0)
+        ax.fill(*border, color=COLORS["weight decay"], alpha=0.25, lw=0)
+        ax.plot(*border, color=COLORS["weight decay"])
+        offset = (point - center).numpy()
+        touching = offset @ hessian.numpy() @ offset
+        ax.contour(x, y, loss, touching * np.array([0.1, 0.4, 1, 2]), colors=COLORS["plain"],
+                   linewidths=[0.8, 0.8, 1.8, 0.8])  # fmt: skip
+        ax.plot(*center, "+", color=COLORS["plain"], markersize=10)
+        ax.plot(*point, "o", color=COLORS["weight decay"])
+        ax.axhline(0, color=INK, lw=0.6)
+        ax.axvline(0, color=INK, lw=0.6)
+        ax.annotate(name, (0, 1), xycoords="axes fraction", xytext=(2, 4), fontweight="bold",
+                    textcoords="offset points")  # fmt: skip
+        ax.set(aspect="equal", xlabel="$w_1$")
+    axes[0].set_ylabel("$w_2$")
+    return figure
+
+
+def fits(
+    rows: Mapping[str, Mapping[str, Mapping[str, Tensor]]],
+    grid: Tensor,
+    points: Sequence[tuple[Tensor, Tensor]],
+    slope: float,
+) -> Figure:
+    """Draw fitted curves through points of a noisy line, in a grid of panels.
+
+    Args:
+        rows: row label -> column label -> name of the line -> its values on `grid`.
+        grid: [G, 1].
+        points: the training inputs and targets of each column.
+        slope: of the true line through the origin, which is drawn in grey.
+    """
+    columns = len(points)
+    figure, axes = plt.subplots(
+        len(rows), columns, figsize=(WIDTH, 0.5 + 1.55 * len(rows)), sharex=True, sharey=True,
+        squeeze=False,
+    )  # fmt: skip
+    for (row, panels), line_of_axes in zip(rows.items(), axes, strict=True):
+        for ax, (column, lines), (x, y) in zip(line_of_axes, panels.items(), points, strict=True):
+            ax.plot(grid, slope * grid, color=INK, lw=1, ls="--")
+            ax.plot(x, y, "o", color=INK, markersize=3, alpha=0.8)
+            for name, values in lines.items():
+                ax.plot(grid, values, color=COLORS[name], lw=2)
+            if ax in axes[0]:
+                ax.annotate(column, (0.5, 1), xycoords="axes fraction", xytext=(0, 4), ha="center",
+                            textcoords="offset points")  # fmt: skip
+        name = row if row in COLORS else next(iter(lines))
+        line_of_axes[0].set_ylabel(row, color=COLORS[name], fontweight="bold")
+    for ax in axes[-1]:
+        ax.set_xlabel("$x$")
+    return figure
+
+
+def regions(
+    rows: Mapping[str, Sequence[nn.Module]], columns: Sequence[str], points: Tensor, classes: Tensor
+) -> Figure:
+    """Colour the plane by the probability of class 1, with a line at one half; a row per method.
+
+    Args:
+        rows: name of the method -> models of points [N, 2], which return logits [N, 2].
+        columns: written above the first row.
+        points, classes: [N, 2] and [N]; drawn in every panel, which tells the accuracy on them.
+    """
+    n = len(columns)
+    figure, axes = plt.subplots(
+        len(rows), n, figsize=(WIDTH, WIDTH / n * len(rows) * 1.1 + 0.2), squeeze=False
+    )
+    limit = 1.05 * points.abs().max().item()
+    axis = np.linspace(-limit, limit, 150)
+    grid = torch.tensor(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)).to(points)
+    for (name, models), line_of_axes in zip(rows.items(), axes, strict=True):
+        for ax, model, column in zip(line_of_axes, models, columns, strict=True):
+            probability = predict(model, [(grid, None)]).softmax(1)[:, 1].reshape(150, 150).numpy()
+            fill = np.empty((150, 150, 4))
+            fill[..., :3], fill[..., 3] = to_rgb(COLORS[name]), 0.7 * probability
+            ax.imshow(fill, origin="lower", extent=(-limit, limit, -limit, limit))
+            if probability.min() < 0.5 < probability.max():
+                ax.contour(axis, axis, probability, [0.5], colors=[COLORS[name]], linewidths=1.5)
+            ax.scatter(*points.T, s=1.5, color=INK, alpha=0.7, lw=0)
+            right = (predict(model, [(points, None)]).argmax(1) == classes).float().mean().item()
+            ax.set(xticks=[], yticks=[])
+            ax.set_xlabel(f"{100 * right:.1f} %", labelpad=2)
+            ax.spines[:].set_visible(False)
+            if ax in axes[0]:
+                ax.set_title(column, fontsize=10, color=INK, pad=4)
+        line_of_axes[0].set_ylabel(name, color=COLORS[name], fontweight="bold")
+    return figure
+
+
+def curve_panels(
+    panels: Mapping[str, Mapping[str, np.ndarray]], ylabel: str, log_x: bool = False
+) -> Figure:
+    """Draw curves over the epochs in panels with one log axis: a thin line per seed, a thick mean.
+
+    Args:
+        panels: label of the panel -> name of the method -> values [seeds, epochs]; the names are
+            written in the last panel.
+        ylabel: what the values are, with their unit.
+        log_x: epochs on a log axis.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 2.9), sharey=True, squeeze=False)
+    for ax, (label, lines) in zip(axes[0], panels.items(), strict=True):
+        for name, values in lines.items():
+            epochs = np.arange(1, values.shape[1] + 1)
+            low, high = values.min(0), values.max(0)
+            ax.fill_between(epochs, low, high, color=COLORS[name], alpha=0.2, lw=0)
+            ax.plot(epochs, values.T, color=COLORS[name], lw=0.7, alpha=0.7)
+            ax.plot(epochs, values.mean(0), color=COLORS[name], lw=2.4)
+        ax.set_yscale("log")
+        if log_x:
+            ax.set_xscale("log")
+        ax.annotate(label, (0.5, 1), xycoords="axes fraction", xytext=(0, 5), ha="center",
+                    textcoords="offset points", fontweight="bold")  # fmt: skip
+        ax.set_xlabel("epoch")
+    ends = {name: (values.shape[1], values.mean(0)[-1]) for name, values in lines.items()}
+    _label_ends(ax, ends)
+    names = sorted(ax.texts[-len(ends) :], key=lambda text: text.xy[1])
+    for rank, text in enumerate(names):  # lines may end close together: their names part
+        text.set_position((6, 12 * (rank - (len(names) - 1) / 2)))
+    axes[0, 0].set_ylabel(ylabel)
+    return figure
+
+
+def heatmaps(
+    panels: Mapping[str, Sequence[Sequence[float]]],
+    rows: Sequence[str],
+    columns: Sequence[float],
+    xlabel: str,
+    threshold: float,
+) -> Figure:
+    """Draw percentages as tables side by side; cells that reach the threshold are coloured.
+
+    Args:
+        panels: name of the method -> values [rows, columns] in percent, on one colour scale.
+        rows, columns: what stands beside the rows and below the columns.
+        xlabel: what the columns are.
+        threshold: the colours run from here to 100.
+    """
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(WIDTH, 0.9 + 0.42 * len(rows)), sharey=True, squeeze=False
+    )
+    for ax, (name, values) in zip(axes[0], panels.items(), strict=True):
+        table = np.asarray(values, dtype=float)
+        reached = np.ma.masked_less(table, threshold)
+        ax.imshow(reached, cmap="YlGnBu", vmin=threshold - 10, vmax=115, aspect="auto")
+        for (i, j), value in np.ndenumerate(table):
+            dark, plain = value > 85, value < threshold
+            ax.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=9,
+                    color=INK if plain else "white" if dark else "#222222")  # fmt: skip
+        ax.set_xticks(range(len(columns)), [f"{c:g}" for c in columns], fontsize=8, rotation=45)
+        ax.set_yticks(range(len(rows)), rows)
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+        ax.annotate(name, (0.5, 1), xycoords="axes fraction", xytext=(0, 5), ha="center",
+                    textcoords="offset points", color=COLORS[name], fontweight="bold")  # fmt: skip
+        ax.set_xlabel(xlabel)
+    return figure
+
+
+def file_map(regions: Mapping[str, tuple[int, int]], outcomes: Mapping[int, str]) -> Figure:
+    """Draw the parts of a file as a bar, and below it a row of ticks for each kind of outcome.
+
+    Args:
+        regions: name of the part -> first byte and the byte after the last; widest parts are named.
+        outcomes: position in bytes -> what happened there; rows are sorted by their names.
+    """
+    figure, ax = plt.subplots(figsize=(WIDTH, 2.2))
+    rows = sorted(set(outcomes.values()), reverse=True)
+    for name, (first, end) in regions.items():
+        shade = 0.35 if name == "tensors" else 0.12
+        ax.axvspan(first / 1024, end / 1024, color=INK, alpha=shade / 2, lw=0)
+        ax.text((first + end) / 2048, len(rows) - 0.35, name, ha="center", va="bottom")
+    for y, row in enumerate(rows):
+        x = [position / 1024 for position, outcome in outcomes.items() if outcome == row]
+        color = COLORS["without BN"] if "wrong" in row else COLORS["with BN"]
+        ax.plot(x, [y] * len(x), "|", ms=15, mew=0.7, color=color, alpha=0.8)
+    share = [100 * sum(o == row for o in outcomes.values()) / len(outcomes) for row in rows]
+    ax.set_yticks(range(len(rows)), [f"{r}\n{s:.0f} %" for r, s in zip(rows, share, strict=True)])
+    ax.tick_params(left=False)
+    ax.spines["left"].set_visible(False)
+    ax.set(xlim=(0, max(end for _, end in regions.values()) / 1024), ylim=(-0.6, len(rows) + 0.1))
+    ax.set_xlabel("position in the file (KiB)")
+    return figure
+
+
+def departures(results: Mapping[str, Sequence[Sequence[float]]], start: int, ylabel: str) -> Figure:
+    """Draw distances from a reference run per epoch on a log axis that ends in an exact 0.
+
+    Args:
+        results: what was left out -> one run per seed -> one distance per epoch.
+        start: epochs before the first of them.
+        ylabel: what the distances are.
+    """
+    figure, axes = plt.subplots(1, len(results), figsize=(WIDTH, 2.6), sharey=True)
+    for ax, (name, runs) in zip(axes, results.items(), strict=True):
+        exact = not np.any(runs)
+        color = COLORS["with BN" if exact else "without BN"]
+        epochs = np.arange(start + 1, start + 1 + len(runs[0]))
+        for run in runs:
+            ax.plot(epochs, run, "o-", ms=4.5, lw=1.2, color=color, alpha=0.8, clip_on=False)
+        ax.set_yscale("symlog", linthresh=1e-4, linscale=0.5)
+        ax.set_ylim(0, 2)
+        ax.set_yticks([0, 1e-4, 1e-3, 1e-2, 1e-1, 1], ["0", "", "0.001", "0.01", "0.1", "1"])
+        ax.minorticks_off()
+        ax.set_xticks(epochs)
+        ax.margins(x=0.15)
+        ax.annotate(name, (0.5, 1), xycoords="axes fraction", xytext=(0, 6), ha="center",
+                    textcoords="offset points", color=color, fontweight="bold")  # fmt: skip
+        ax.set_xlabel("epoch")
+    axes[0].set_ylabel(ylabel)
+    return figure

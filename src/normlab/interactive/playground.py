@@ -1,17 +1,14 @@
 """A batch that the reader sends through a layer."""
 
 import math
-import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from IPython.display import HTML
 
 from normlab.functional import batch_norm
+from normlab.interactive._html import fill, normal_numbers, text
 from normlab.plots import COLORS
 
-_TEMPLATE = Path(__file__).with_name("batch_norm_playground.html")
 _COUNT = 8  # inputs in a batch
 _UNIT = 7.6  # percent of the width for 1 on the axes, which have 0 in the middle
 _EPS = -5  # the exponent: the slider is logarithmic
@@ -36,11 +33,9 @@ def batch_norm_playground(seed: int = 0) -> HTML:
     Args:
         seed: an integer below 2**32; it determines the batches.
     """
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be an integer from 0 to 2**32 - 1, but got {seed}")
     start = {name: value for name, *_, value in _SLIDERS}
-    uniform = _mulberry32(seed)
-    x = [start["mean"] + start["spread"] * _normal(uniform) for _ in range(_COUNT)]
+    z = normal_numbers(seed)
+    x = [start["mean"] + start["spread"] * next(z) for _ in range(_COUNT)]
     y = _normalized(x)
     statistics = {"batch": _statistics(x), "running": (0.0, 1.0), "output": _statistics(y)}
     mean, variance = statistics["batch"]
@@ -62,29 +57,13 @@ def batch_norm_playground(seed: int = 0) -> HTML:
         + "".join(_circle(b, 306) for b in y),
         "sliders": "".join(_slider(*slider) for slider in _SLIDERS),
         "rows": "".join(_row(name, *s) for name, s in statistics.items()),
-        "formula": f"y = 1.00 (x {'+' if mean < 0 else '−'} {_text(abs(mean))}) / "
-        f"√({_text(variance)} + 0.00001) + 0.00",
+        "formula": f"y = 1.00 (x {'+' if mean < 0 else '−'} {text(abs(mean))}) / "
+        f"√({text(variance)} + 0.00001) + 0.00",
     }
-    template = _TEMPLATE.read_text(encoding="utf-8")
-    return HTML(re.sub(r"\{\{(\w+)\}\}", lambda found: str(parts[found[1]]), template))
+    return fill("batch_norm_playground.html", parts)
 
 
 # --- numbers: the same as in the script -------------------------------------------------------
-
-
-def _mulberry32(seed: int) -> Iterator[float]:
-    """Yield numbers in (0, 1): Tommy Ettinger's 32-bit generator, which is short in JavaScript."""
-    while True:
-        seed = (seed + 0x6D2B79F5) % 2**32
-        t = (seed ^ seed >> 15) * (seed | 1) % 2**32
-        t ^= (t + (t ^ t >> 7) * (t | 61)) % 2**32
-        yield ((t ^ t >> 14) + 0.5) / 2**32
-
-
-def _normal(uniform: Iterator[float]) -> float:
-    """Make a normal number of two uniform ones (Box and Muller)."""
-    radius = math.sqrt(-2 * math.log(next(uniform)))
-    return radius * math.cos(2 * math.pi * next(uniform))
 
 
 def _normalized(x: list[float]) -> list[float]:
@@ -100,11 +79,6 @@ def _statistics(values: list[float]) -> _Statistics:
 # --- markup: the same as in the script --------------------------------------------------------
 
 
-def _text(v: float, digits: int = 3) -> str:
-    s = f"{abs(v):.{digits}f}"
-    return ("−" if v < 0 and float(s) else "") + s
-
-
 def _percent(v: float) -> str:
     return f"{50 + v * _UNIT:.2f}%"
 
@@ -118,7 +92,7 @@ def _circle(x: float, y: float) -> str:
 
 
 def _grid(x: int) -> str:
-    label = f'<text x="{_percent(x)}" y="356" text-anchor="middle">{_text(x, 0)}</text>'
+    label = f'<text x="{_percent(x)}" y="356" text-anchor="middle">{text(x, 0)}</text>'
     return _line(x, 18, x, 342) + label
 
 
@@ -138,13 +112,13 @@ def _bar(name: str, y: float, statistics: _Statistics) -> str:
 def _row(name: str, mean: float, variance: float) -> str:
     return (
         f'<tr class="{name}"><th scope="row">{name}</th>'
-        f'<td><data class="mean" value="{_text(mean)}">{_text(mean)}</data></td>'
-        f'<td><data class="variance" value="{_text(variance)}">{_text(variance)}</data></td></tr>'
+        f'<td><data class="mean" value="{text(mean)}">{text(mean)}</data></td>'
+        f'<td><data class="variance" value="{text(variance)}">{text(variance)}</data></td></tr>'
     )
 
 
 def _slider(name: str, label: str, low: float, high: float, step: float, value: float) -> str:
-    shown = "0.00001" if name == "eps" else _text(value, 2)
+    shown = "0.00001" if name == "eps" else text(value, 2)
     return (
         f'<div class="slider"><label>{label}<input type="range" name="{name}" min="{low}" '
         f'max="{high}" step="{step}" value="{value}" aria-valuetext="{shown}"></label>'
@@ -153,7 +127,7 @@ def _slider(name: str, label: str, low: float, high: float, step: float, value: 
 
 
 def _description(statistics: dict[str, _Statistics]) -> str:
-    (bm, bv), (rm, rv), (om, ov) = ([_text(v) for v in s] for s in statistics.values())
+    (bm, bv), (rm, rv), (om, ov) = ([text(v) for v in s] for s in statistics.values())
     return (
         f"batch mean {bm}, variance {bv}; output mean {om}, variance {ov}; "
         f"running mean {rm}, variance {rv}; batches seen: 0."

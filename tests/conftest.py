@@ -1,0 +1,50 @@
+"""A browser for the tests that ask for one."""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def contexts():
+    """Give the browser's context for some options: a context takes longer to make than a page."""
+    from browser import CHROMIUM, sync_api
+
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+
+        @cache
+        def context(motion: str, scripts: bool):
+            return browser.new_context(reduced_motion=motion, java_script_enabled=scripts)
+
+        yield context
+        browser.close()
+
+
+@pytest.fixture
+def show(contexts, figure: str) -> Iterator[Callable]:
+    """Open pages; fail when one of them loads or complains about anything.
+
+    A test module gives `figure`: the HTML that is shown when there is no other.
+    """
+    from browser import PAGE
+
+    complaints, pages = [], []
+
+    def show(
+        body: str | None = None, width: int = 720, motion: str = "reduce", scripts: bool = True
+    ):
+        page = contexts(motion, scripts).new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": 900})
+        page.on("request", lambda request: complaints.append(f"loads {request.url}"))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.set_content(PAGE.format(figure if body is None else body))
+        return page
+
+    yield show
+    for page in pages:
+        page.close()
+    assert complaints == []
