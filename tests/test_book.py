@@ -12,6 +12,7 @@ import pytest
 import yaml
 from nbformat.v4 import new_markdown_cell, new_notebook
 from packaging.requirements import Requirement
+from pybtex.database import parse_file
 
 import run
 from references import broken, read_page
@@ -134,6 +135,11 @@ def test_broken_links_and_references_are_found(tmp_path: Path, text: str, compla
 def test_page(path: Path, rule: Rule) -> None:
     text = path.read_text(encoding="utf-8")
     assert rule(new_notebook(cells=[new_markdown_cell(text)])) == []
+
+
+def test_every_source_can_be_reached() -> None:
+    entries = parse_file(ROOT / "references.bib").entries
+    assert [k for k, e in entries.items() if not {"doi", "eprint", "url"} & set(e.fields)] == []
 
 
 # --- environment --------------------------------------------------------------------------------

@@ -114,6 +114,13 @@ def say_where(app: Sphinx, page: str, template: str, context, doctree) -> None:
             context["body"] = f'<p class="where">{line}</p>\n{context["body"]}'
 
 
+def mend_roles(app: Sphinx, page: str, template: str, context, doctree) -> None:
+    """Take the roles off the bibliography that ARIA has withdrawn; its elements say enough."""
+    roles = r' role="(doc-biblioentry|doc-backlink|list|note)"'
+    if "doc-biblioentry" in context.get("body", ""):
+        context["body"] = re.sub(roles, "", context["body"])
+
+
 def drop_thebe(app: Sphinx, page: str, template: str, context, doctree) -> None:
     """Leave out the scripts of sphinx-thebe: they are not used here, and fail on every page."""
     context["script_files"] = [
@@ -136,6 +143,7 @@ def setup(app: Sphinx) -> dict:
     app.connect("config-inited", find_repository, priority=100)  # before the theme reads it
     app.connect("html-page-context", offer_standalone_notebook, priority=600)  # after the theme
     app.connect("html-page-context", say_where, priority=600)
+    app.connect("html-page-context", mend_roles, priority=600)
     app.connect("html-page-context", drop_thebe, priority=600)
     app.connect("build-finished", write_standalone_notebooks)
     return {"parallel_read_safe": True}

@@ -174,7 +174,8 @@ def cite(entry: Entry, role: str) -> str:
     who = names[0] if len(names) == 1 else " and ".join(names)
     who = f"{names[0]} et al." if len(names) > 2 else who
     year, fields = entry.fields["year"], entry.fields
-    address = fields.get("url") or f"https://doi.org/{fields['doi']}"
+    links = {"eprint": "https://arxiv.org/abs/{}", "doi": "https://doi.org/{}", "url": "{}"}
+    address = next(form.format(fields[key]) for key, form in links.items() if key in fields)
     return f"[{who} ({year})]({address})" if role == "cite:t" else f"([{who}, {year}]({address}))"
 
 
