@@ -6,8 +6,16 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 from nbformat.v4 import new_markdown_cell, new_notebook
+from PIL import Image
 
-from book_extension import escape_stars, find_repository, offer_standalone_notebook, stamp_table
+import icons
+from book_extension import (
+    describe,
+    escape_stars,
+    find_repository,
+    offer_standalone_notebook,
+    stamp_table,
+)
 from repository import VARIABLE
 
 
@@ -85,3 +93,31 @@ def test_a_page_that_is_no_notebook_keeps_its_buttons(tmp_path: Path) -> None:
         "download": "_sources/chapters/03-a.ipynb",
         "repository": "https://github.com/a/b",
     }
+
+
+@pytest.mark.parametrize(
+    ("address", "image"),
+    [
+        ("", None),
+        ("https://github.com/a/b", "https://a.github.io/b/_static/social-card.png"),
+    ],
+)
+def test_a_link_shows_a_picture_where_the_address_of_the_site_is_known(
+    address: str, image: str | None
+) -> None:
+    config = SimpleNamespace(html_theme_options={"repository_url": address})
+    context = {"title": "<code>A</code> &quot;title&quot;", "metatags": "<meta>"}
+    describe(SimpleNamespace(config=config), "chapters/03-a", "page.html", context, None)
+    assert context["metatags"].startswith("<meta>")
+    assert 'content="A &quot;title&quot;"' in context["metatags"]
+    assert ("og:image" in context["metatags"]) == (image is not None)
+    assert image is None or image in context["metatags"]
+
+
+def test_the_favicon_is_what_the_code_draws() -> None:
+    assert icons.FAVICON.read_text(encoding="utf-8") == icons.favicon()
+
+
+def test_the_social_card_has_the_size_that_networks_expect(tmp_path: Path) -> None:
+    icons.social_card(tmp_path / "card.png")
+    assert Image.open(tmp_path / "card.png").size == (1200, 630)

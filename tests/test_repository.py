@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from repository import VARIABLE, repository_address
+from repository import VARIABLE, repository_address, site_address
 
 ADDRESS = "https://github.com/someone/course"
 
@@ -64,3 +64,9 @@ def test_the_remote_of_another_project_around_the_book_is_not_taken(cloned: Path
     inside = cloned / "book"
     inside.mkdir()
     assert repository_address("", {}, inside) is None
+
+
+def test_pages_are_served_at_the_address_that_github_gives_them() -> None:
+    assert site_address("https://github.com/Someone/course") == "https://someone.github.io/course/"
+    assert site_address("https://gitlab.com/someone/course") is None
+    assert site_address("") is None

@@ -2,6 +2,7 @@
 
 import os
 import re
+from html import escape, unescape
 from pathlib import Path
 
 import nbformat
@@ -10,13 +11,15 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx_codeautolink.extension.block import CodeBlockAnalyser
 
+import icons
 import standalone
 from contents import map_of_chapters, position, read_contents
-from repository import repository_address
+from repository import repository_address, site_address
 from run import notebooks
 
 STANDALONE = "standalone"  # their folder in the built book, and in the branch that is published
 BRANCH = "gh-pages"
+CARD = "social-card.png"
 
 
 class Stamps(SphinxDirective):
@@ -114,6 +117,23 @@ def say_where(app: Sphinx, page: str, template: str, context, doctree) -> None:
             context["body"] = f'<p class="where">{line}</p>\n{context["body"]}'
 
 
+def describe(app: Sphinx, page: str, template: str, context, doctree) -> None:
+    """Tell networks what a link to the page shows; the picture needs the address of the site."""
+    book = icons.TITLE.replace("\n", " ")
+    title = re.sub("<[^>]+>", "", context.get("title", book))  # of a title with code in it
+    tags = {"og:type": "website", "og:site_name": book, "og:title": unescape(title)}
+    tags["og:description"] = icons.CLAIM
+    if site := site_address(app.config.html_theme_options["repository_url"]):
+        tags |= {"og:url": f"{site}{page}.html", "og:image": f"{site}_static/{CARD}"}
+    lines = [f'<meta property="{name}" content="{escape(text)}">' for name, text in tags.items()]
+    context["metatags"] = context.get("metatags", "") + "\n".join(lines)
+
+
+def draw_social_card(app: Sphinx, exception: Exception | None) -> None:
+    if exception is None and app.builder.format == "html":
+        icons.social_card(Path(app.outdir) / "_static" / CARD)
+
+
 def mend_roles(app: Sphinx, page: str, template: str, context, doctree) -> None:
     """Take the roles off the bibliography that ARIA has withdrawn; its elements say enough."""
     roles = r' role="(doc-biblioentry|doc-backlink|list|note)"'
@@ -143,7 +163,9 @@ def setup(app: Sphinx) -> dict:
     app.connect("config-inited", find_repository, priority=100)  # before the theme reads it
     app.connect("html-page-context", offer_standalone_notebook, priority=600)  # after the theme
     app.connect("html-page-context", say_where, priority=600)
+    app.connect("html-page-context", describe, priority=600)
     app.connect("html-page-context", mend_roles, priority=600)
     app.connect("html-page-context", drop_thebe, priority=600)
     app.connect("build-finished", write_standalone_notebooks)
+    app.connect("build-finished", draw_social_card)
     return {"parallel_read_safe": True}

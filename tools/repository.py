@@ -25,6 +25,12 @@ def repository_address(
     return None
 
 
+def site_address(repository: str | None) -> str | None:
+    """Return where GitHub Pages serves the book of a repository on GitHub."""
+    found = re.fullmatch(r"https://github\.com/([\w.-]+)/([\w.-]+)", repository or "")
+    return f"https://{found[1].lower()}.github.io/{found[2]}/" if found else None
+
+
 def remote(root: Path) -> str | None:
     """Return the remote called origin, if `root` itself is the top of a repository."""
 
