@@ -27,6 +27,7 @@ standalone: $(READY) ## write notebooks that run anywhere, on Colab too, into _b
 
 test-browser: book ## look at every page of the built book in Chromium
 	$(BIN)/pytest -m browser tests/test_pages.py --dist load
+	if command -v chromium > /dev/null; then $(BIN)/python benchmarks/page_weight.py _build/html; fi
 
 test-standalone: $(READY) ## run every standalone notebook in an empty folder
 	$(BIN)/pytest -m slow tests/test_standalone.py --dist load
