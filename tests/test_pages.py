@@ -3,6 +3,7 @@
 import functools
 import http.server
 import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,3 +186,10 @@ def test_the_axes_figure_in_its_page_answers_to_keyboard_and_mouse(visit) -> Non
     by_keyboard = figure.inner_text()
     figure.locator("input[type=radio]").nth(3).click()
     assert len({before, by_keyboard, figure.inner_text()}) == 3
+
+
+def test_the_cheat_sheet_prints_on_one_page(visit) -> None:
+    page = visit((BOOK / "appendix" / "cheat-sheet.html").as_uri())
+    mathematics_is_done(page)
+    printed = page.pdf(prefer_css_page_size=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
