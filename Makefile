@@ -25,6 +25,9 @@ run: $(READY) ## execute the chapters in place, or one: make run CH=06
 standalone: $(READY) ## write notebooks that run anywhere, on Colab too, into _build/standalone
 	$(BIN)/python tools/standalone.py _build/standalone
 
+pdf: book ## make one PDF of the book, with Chromium
+	$(BIN)/python tools/pdf.py _build/html _build/batch-normalization-inside-out.pdf
+
 test-browser: book ## look at every page of the built book in Chromium
 	$(BIN)/pytest -m browser tests/test_pages.py --dist load
 	if command -v chromium > /dev/null; then $(BIN)/python benchmarks/page_weight.py _build/html; fi
@@ -59,4 +62,4 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/uv pip install --python $(BIN)/python -r requirements.txt --editable .
 	@touch $@
 
-.PHONY: help book test run standalone test-browser test-standalone lab lint format requirements clean
+.PHONY: help book test run standalone pdf test-browser test-standalone lab lint format requirements clean
