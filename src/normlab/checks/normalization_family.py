@@ -44,6 +44,12 @@ def _eps_outside(x: Tensor, groups: int, eps: float) -> Tensor:
     return (centred / (rows.std(2, correction=0, keepdim=True) + eps)).reshape(x.shape)
 
 
+def _by_the_variance(x: Tensor, groups: int, eps: float) -> Tensor:
+    rows = x.reshape(len(x), groups, -1)
+    centred = rows - rows.mean(2, keepdim=True)
+    return (centred / (rows.var(2, correction=0, keepdim=True) + eps)).reshape(x.shape)
+
+
 def _masked_statistics(x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     real = x[valid]
     return real.mean(0), real.var(0, correction=0)
@@ -57,6 +63,10 @@ def _mean_of_means(x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     parts = [_masked_statistics(row, mask) for row, mask in zip(x, valid, strict=True)]
     means, variances = zip(*parts, strict=True)
     return torch.stack(means).mean(0), torch.stack(variances).mean(0)
+
+
+def _steps_that_are_not_zero(x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    return _masked_statistics(x, (x != 0).any(-1))
 
 
 def _mean_right_variance_padded(x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,6 +98,12 @@ def _without_normalizing(content: Tensor, style: Tensor, eps: float) -> Tensor:
 def _by_variance(content: Tensor, style: Tensor, eps: float) -> Tensor:
     mean, std = _moments(style, (2, 3), eps)
     return F.instance_norm(content, eps=eps) * std**2 + mean
+
+
+def _deviation_plus_eps(content: Tensor, style: Tensor, eps: float) -> Tensor:
+    mean, std = _moments(content, (2, 3), 0.0)
+    new_mean, new_std = _moments(style, (2, 3), 0.0)
+    return (new_std + eps) * (content - mean) / (std + eps) + new_mean
 
 
 def _random(*shape: int, seed: int) -> Tensor:
@@ -126,6 +142,13 @@ CHECKS: dict[str, Check] = {
                 ).item(),
                 "for 48 and 32 you return 16, the greatest common divisor. "
                 "Must the result divide `at_most` too?",
+            ),
+            (
+                lambda channels, at_most: max(
+                    g for g in (1, 2, 4, 8, 16, 32) if g <= at_most and channels % g == 0
+                ),
+                "for 48 channels you return 16, and a larger number fits too. "
+                "Must the number of groups be a power of two?",
             ),
             (
                 lambda channels, at_most: channels // _largest_groups(channels, at_most),
@@ -167,6 +190,15 @@ CHECKS: dict[str, Check] = {
                 "with eps=0.1 your outputs are off. Is eps added to the deviation or the variance?",
             ),
             (
+                lambda x, groups, eps: _rows(x, groups, 0.0),
+                "with eps=0.1 your outputs are a little too large. Where does your answer use eps?",
+            ),
+            (
+                _by_the_variance,
+                "the outputs of a group do not have the deviation 1. "
+                "Do you divide by the variance or by its root?",
+            ),
+            (
                 lambda x, groups, eps: _rows(x, x.shape[1] // groups, eps),
                 "6 channels in 2 groups become 3 groups of 2. Which number is `groups`?",
             ),
@@ -190,6 +222,14 @@ CHECKS: dict[str, Check] = {
                 _zeroed_statistics,
                 "the padding is set to zero, and the zeros are counted. "
                 "By how many steps do you divide?",
+            ),
+            (
+                _steps_that_are_not_zero,
+                "padding that is not zero is counted. Which argument says what is real?",
+            ),
+            (
+                lambda x, valid: (x[valid].mean(), x[valid].var(correction=0)),
+                "you return one mean for all features. Which dimension of the real steps remains?",
             ),
             (
                 _mean_right_variance_padded,
@@ -238,6 +278,19 @@ CHECKS: dict[str, Check] = {
                 _by_variance,
                 "the contrast is exaggerated where the style varies much. "
                 "Do you multiply by the variance or by the deviation?",
+            ),
+            (
+                lambda content, style, eps: _transfer(content, style, 0.0),
+                "with eps=0.1 your outputs are off. Where does your answer use eps?",
+            ),
+            (
+                _deviation_plus_eps,
+                "with eps=0.1 your outputs are off. Is eps added to the deviation or the variance?",
+            ),
+            (
+                lambda content, style, eps: _transfer(style, content, eps),
+                "you return the style image with the look of the content. "
+                "Which of the two keeps its shapes?",
             ),
             (
                 lambda content, style, eps: _transfer(content, style, eps, (0, 2, 3)),
