@@ -167,6 +167,7 @@ def test_parts_of_an_error_are_drawn_per_setting_and_named_once():
     parts = {"bias²": [1, 2], "error": [3, 5]}
     figure = plots.error_parts({"degree": ([1, 2], parts), "strength": ([0.1, 0.5], parts)})
     by_degree, by_strength = figure.axes
+    assert by_degree.get_xticks().tolist() == [1]
     assert [line.get_ydata().tolist() for line in by_degree.lines] == [[1, 2], [3, 5]]
     assert by_degree.get_xscale() == "linear" and by_strength.get_xscale() == "log"
     assert [t.get_text() for ax in figure.axes for t in ax.texts] == ["bias²", "error"]

@@ -18,6 +18,7 @@ import io
 import math
 import os
 import random
+import reprlib
 import secrets
 import struct
 from collections.abc import Mapping
@@ -140,8 +141,9 @@ def save(
         torch.save(content, buffer)
     except Exception as error:  # pickle's errors are of many types
         raise CheckpointError(f"{path} cannot be saved: {error}") from error
-    _unpack(buffer.getvalue(), path)  # what cannot be loaded should not be found out later
-    _write(Path(path), _seal(buffer.getvalue()))
+    archive = buffer.getvalue()
+    _unpack(archive, path)  # what cannot be loaded should not be found out later
+    _write(Path(path), _seal(archive))
 
 
 def load(path: str | os.PathLike[str]) -> Checkpoint:
@@ -169,7 +171,12 @@ def _unseal(data: bytes, path: str | os.PathLike[str]) -> bytes:
     if not data.startswith(b"PK\3\4"):
         raise CheckpointError(f"{path} is no checkpoint: it does not begin like a zip file")
     if not data[-_COMMENT:].startswith(_MARK):
-        raise CheckpointError(f"{path} is cut off, or was not written by normlab.checkpoints")
+        end = data[-22:]  # of a zip file without a comment: begins with a mark, ends with length 0
+        if end.startswith(b"PK\5\6") and end.endswith(b"\0\0"):
+            raise CheckpointError(
+                f"{path} has no checksum, so normlab.checkpoints did not write it: try torch.load"
+            )
+        raise CheckpointError(f"{path} is cut off: its end, which holds the checksum, is missing")
     archive = data[: -_COMMENT - 2] + b"\0\0"
     if _seal(archive) != data:
         raise CheckpointError(f"{path} is damaged: its content does not match its checksum")
@@ -188,6 +195,9 @@ def _unpack(archive: bytes, path: str | os.PathLike[str]) -> Checkpoint:
         raise CheckpointError(f"{path} holds something else than a checkpoint")
     if wrong := [name for name, kind in kinds.items() if not isinstance(content[name], kind)]:
         raise CheckpointError(f"{path} holds something else as {', '.join(wrong)}")
+    for part in (content["optimizer"], content["scheduler"]):
+        if part is not None and part.keys() != {"class", "shapes", "state"}:
+            raise CheckpointError(f"{path} holds something else than an optimizer or a scheduler")
     return Checkpoint(**content)
 
 
@@ -216,11 +226,12 @@ def _write(path: Path, data: bytes) -> None:
         message = f"{error.strerror}; nothing was saved"
         raise OSError(error.errno, message, os.fspath(path)) from error
     if os.name == "posix":  # the new name is in the folder, which is flushed for itself
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with contextlib.suppress(OSError):  # some file systems cannot; the file is there anyway
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
 
 # --- the content --------------------------------------------------------------------------------
@@ -239,7 +250,11 @@ def _compare_parts(saved: dict | None, given: dict | None) -> None:
     if there != here:
         raise CheckpointError(f"to resume, pass what was saved: {there}, not {here}")
     if saved and saved["shapes"] != given["shapes"]:
-        raise CheckpointError(f"the saved {there} belongs to other parameters")
+        shapes = [reprlib.repr(part["shapes"]) for part in (saved, given)]  # the first ones
+        raise CheckpointError(
+            f"the saved {there} has parameters of shapes {shapes[0]}, yours {shapes[1]}: "
+            "pass the same ones, in the same order and groups"
+        )
 
 
 def _compare_models(saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:

@@ -459,6 +459,8 @@ def error_parts(
             ax.plot(settings, values, color=COLORS[name], lw=2.6 if name == "error" else 1.6)
         if any(s != int(s) for s in settings):
             ax.set_xscale("log")
+        else:
+            ax.set_xticks(settings[::2])
         ax.set_xlabel(label)
     _label_ends(ax, {name: (settings[-1], values[-1]) for name, values in parts.items()})
     axes[0, 0].set_ylabel("mean squared error")
@@ -565,11 +567,11 @@ def regions(
             ax.scatter(*points.T, s=1.5, color=INK, alpha=0.7, lw=0)
             right = (predict(model, [(points, None)]).argmax(1) == classes).float().mean().item()
             ax.set(xticks=[], yticks=[])
-            ax.set_xlabel(f"{100 * right:.1f} %", labelpad=2)
+            ax.set_xlabel(f"{100 * right:.1f} %", labelpad=2, fontsize=12)
             ax.spines[:].set_visible(False)
             if ax in axes[0]:
-                ax.set_title(column, fontsize=10, color=INK, pad=4)
-        line_of_axes[0].set_ylabel(name, color=COLORS[name], fontweight="bold")
+                ax.set_title(column, fontsize=12, color=INK, pad=4)
+        line_of_axes[0].set_ylabel(name, color=COLORS[name], fontweight="bold", fontsize=12)
     return figure
 
 
@@ -614,7 +616,7 @@ def heatmaps(
     xlabel: str,
     threshold: float,
 ) -> Figure:
-    """Draw percentages as tables side by side; cells that reach the threshold are coloured.
+    """Draw percentages as tables, one above the other; what reaches the threshold is coloured.
 
     Args:
         panels: name of the method -> values [rows, columns] in percent, on one colour scale.
@@ -623,23 +625,24 @@ def heatmaps(
         threshold: the colours run from here to 100.
     """
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(WIDTH, 0.9 + 0.42 * len(rows)), sharey=True, squeeze=False
-    )
-    for ax, (name, values) in zip(axes[0], panels.items(), strict=True):
+        len(panels), 1, figsize=(WIDTH, 0.7 + len(panels) * (0.3 + 0.36 * len(rows))),
+        sharex=True, squeeze=False,
+    )  # fmt: skip
+    for ax, (name, values) in zip(axes[:, 0], panels.items(), strict=True):
         table = np.asarray(values, dtype=float)
         reached = np.ma.masked_less(table, threshold)
-        ax.imshow(reached, cmap="YlGnBu", vmin=threshold - 10, vmax=115, aspect="auto")
+        ax.imshow(reached, cmap="YlGnBu", vmin=threshold - 10, vmax=135, aspect="auto")
         for (i, j), value in np.ndenumerate(table):
-            dark, plain = value > 85, value < threshold
-            ax.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=9,
-                    color=INK if plain else "white" if dark else "#222222")  # fmt: skip
-        ax.set_xticks(range(len(columns)), [f"{c:g}" for c in columns], fontsize=8, rotation=45)
-        ax.set_yticks(range(len(rows)), rows)
+            ax.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=12,
+                    color="#222222" if value >= threshold else INK)  # fmt: skip
+        ax.set_xticks(range(len(columns)), [f"{c:g}" for c in columns], fontsize=11)
+        ax.set_yticks(range(len(rows)), rows, fontsize=11)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         ax.annotate(name, (0.5, 1), xycoords="axes fraction", xytext=(0, 5), ha="center",
-                    textcoords="offset points", color=COLORS[name], fontweight="bold")  # fmt: skip
-        ax.set_xlabel(xlabel)
+                    textcoords="offset points", color=COLORS[name], fontweight="bold",
+                    fontsize=12)  # fmt: skip
+    axes[-1, 0].set_xlabel(xlabel, fontsize=11)
     return figure
 
 

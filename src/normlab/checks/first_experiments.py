@@ -29,7 +29,14 @@ def _even_part(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def _rescale(
-    linear: nn.Linear, bn: nn.BatchNorm1d, c: float, *, bias: float = 1, mean: float = 1, var: float
+    linear: nn.Linear,
+    bn: nn.BatchNorm1d,
+    c: float,
+    *,
+    bias: float = 1,
+    mean: float = 1,
+    var: float,
+    gamma: float = 0,
 ) -> nn.Sequential:
     """Multiply the weights by `c`, and what follows by c to the powers given."""
     with torch.no_grad():
@@ -37,11 +44,13 @@ def _rescale(
         linear.bias *= c**bias
         bn.running_mean *= c**mean
         bn.running_var *= c**var
+        bn.weight *= c**gamma
     return nn.Sequential(linear, bn)
 
 
-def _weights_and_outputs(layers: nn.Sequential) -> tuple[Tensor, Tensor]:
-    return layers[0].weight.detach(), layers.eval()(_X).detach()
+def _weights_and_outputs(layers: nn.Sequential) -> tuple[Tensor, Tensor, Tensor]:
+    linear, bn = layers
+    return linear.weight.detach(), bn.weight.detach(), layers.eval()(_X).detach()
 
 
 def _linear_and_bn() -> tuple[nn.Linear, nn.BatchNorm1d]:
@@ -67,10 +76,11 @@ CHECKS: dict[str, Check] = {
     "settled_at": Check(
         _settled_at,
         cases=[
-            ([0.5, 0.9, 0.98, 0.99], 0.98),
+            ([0.9, 0.99], 0.98),
             ([0.5, 0.99, 0.7, 0.97, 0.98, 0.99], 0.98),
             ([0.99, 0.99, 0.8], 0.98),
             ([0.9, 0.95], 0.9),
+            ([0.9, 0.99, 1.0], 0.98),
         ],
         mistakes=[
             (
@@ -97,7 +107,7 @@ CHECKS: dict[str, Check] = {
     ),
     "paired_factors": Check(
         _paired_factors,
-        cases=[([80, 50, 90], [20, 10, 15]), ([30, 60], [30, 20]), ([12], [16])],
+        cases=[([30, 60], [30, 20]), ([80, 50, 90], [20, 10, 15]), ([12], [16])],
         mistakes=[
             (
                 lambda a, b: (min(a) / max(b), max(a) / min(b)),
@@ -119,6 +129,15 @@ CHECKS: dict[str, Check] = {
                 "you divide the fastest by the fastest and the slowest by the slowest. Are they "
                 "runs of one seed?",
             ),
+            (
+                lambda a, b: _paired_factors(a, b)[::-1],
+                "both numbers are right, and they stand in the other order. Which one does the "
+                "exercise name first?",
+            ),
+            (
+                lambda a, b: [x / y for x, y in zip(a, b, strict=True)],
+                "you return the factors of all seeds. Which two of them bound the spread?",
+            ),
         ],
     ),
     "rate_for_mean": Check(
@@ -134,6 +153,11 @@ CHECKS: dict[str, Check] = {
                 lambda rate, shape: rate * shape[0],
                 "right for one output; for three you are off by a factor of three. Over which "
                 "numbers does the mean run?",
+            ),
+            (
+                lambda rate, shape: rate * sum(shape),
+                "you add the lengths of the axes. How many numbers does a tensor of shape (1000, "
+                "3) hold?",
             ),
             (
                 lambda rate, shape: rate,
@@ -170,6 +194,11 @@ CHECKS: dict[str, Check] = {
                 lambda f, x: (f(x) - f(x).neg()) / 2,
                 "that is f itself: you changed the sign of the output. Of what should it change?",
             ),
+            (
+                lambda f, x: f((x + x.neg()) / 2),
+                "your values are all f(0): the points cancel before f has seen them. What do you "
+                "have to average instead?",
+            ),
         ],
         tolerance=1e-5,
     ),
@@ -196,6 +225,21 @@ CHECKS: dict[str, Check] = {
                 lambda linear, bn, c: _rescale(linear, bn, c, mean=0, var=2),
                 "the spread is right, the centre is not. Where is the mean of the values after "
                 "each has been multiplied by c?",
+            ),
+            (
+                lambda linear, bn, c: _rescale(linear, bn, c, bias=0, mean=0, var=2),
+                "the spread is right, the centre is not: the weights alone have grown, and with "
+                "them the mean. What has to follow them?",
+            ),
+            (
+                lambda linear, bn, c: _rescale(linear, bn, c, var=0, gamma=-1),
+                "the outputs are right, and gamma has paid for it. What does BN divide by in eval "
+                "mode?",
+            ),
+            (
+                lambda linear, bn, c: _rescale(linear, bn, c, mean=-1, var=-2),
+                "you divide the running statistics by c and by its square. If the outputs of the "
+                "linear layer grow, in which direction does their mean move?",
             ),
             (
                 lambda linear, bn, c: nn.Sequential(linear, bn),

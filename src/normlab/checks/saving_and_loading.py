@@ -62,6 +62,21 @@ def _everything(states: Sequence[State]) -> dict[str, Tensor]:
     return {k: torch.stack([s[k].float() for s in states]).mean(0) for k in states[0]}
 
 
+def _into_the_last(states: Sequence[State]) -> dict[str, Tensor]:
+    """Add all others to the tensors of the last one, which change."""
+    total = dict(states[-1])
+    for key, value in total.items():
+        if value.is_floating_point():
+            for state in states[:-1]:
+                value += state[key]
+            value /= len(states)
+    return total
+
+
+def _rounded(states: Sequence[State]) -> dict[str, Tensor]:
+    return {key: value.to(states[0][key].dtype) for key, value in _everything(states).items()}
+
+
 def _learned_only(states: Sequence[State]) -> dict[str, Tensor]:
     buffers = ("running_mean", "running_var", "num_batches_tracked")
     average = _average_states(states)
@@ -82,9 +97,9 @@ def _pairwise(states: Sequence[State]) -> dict[str, Tensor]:
 
 
 def _entries(state: State) -> Tensor | None:
-    """Keys, shapes, dtypes and values as numbers, in the order of the keys."""
+    """Keys, shapes, dtypes and values as numbers, in the order of the keys; -1 for a list."""
     if not isinstance(state, Mapping):
-        return torch.tensor(float("nan"))
+        return torch.tensor(-1.0 if isinstance(state, list) else float("nan"))
     numbers = []
     for key in sorted(state):
         value = state[key]
@@ -147,6 +162,10 @@ CHECKS: dict[str, Check] = {
                 lambda model: sum(len(v) for v in model.state_dict().values() if v.dim()),
                 "you count rows. How many numbers has a matrix?",
             ),
+            (
+                lambda model: sum(b.numel() for b in model.buffers()),
+                "you count the buffers. What else is in a state_dict?",
+            ),
         ],
     ),
     "strip_prefix": Check(
@@ -175,6 +194,18 @@ CHECKS: dict[str, Check] = {
                     k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)
                 },
                 "entries without the prefix are gone. What should happen to `scale.weight`?",
+            ),
+            (
+                lambda state, prefix: dict(state),
+                "no key has changed. Does a method of a string change it, or return another one?",
+            ),
+            (
+                lambda state, prefix: {k.removeprefix("module."): v for k, v in state.items()},
+                "`model.` stays where it is. Which prefix does your answer take off?",
+            ),
+            (
+                lambda state, prefix: [k.removeprefix(prefix) for k in state],
+                "that is no dictionary. What belongs to each key?",
             ),
         ],
     ),
@@ -210,6 +241,14 @@ CHECKS: dict[str, Check] = {
             (
                 lambda state, model: {
                     k: v
+                    for k, v in model.state_dict().items()
+                    if k in _fitting_entries(state, model)
+                },
+                "the keys are right, the numbers are those of the model. Which ones shall it load?",
+            ),
+            (
+                lambda state, model: {
+                    k: v
                     for k, v in _fitting_entries(state, model).items()
                     if k in dict(model.named_parameters())
                 },
@@ -219,7 +258,12 @@ CHECKS: dict[str, Check] = {
     ),
     "average_states": Check(
         _average_states,
-        cases=[(_STATES,), (_STATES[:2],), (_STATES[:1],)],
+        cases=[
+            (_STATES,),
+            (_STATES[:2],),
+            (_STATES[:1],),
+            ([*_STATES[:2], _STATES[1]],),  # whoever changes one of the last two changes both
+        ],
         observe=_entries,
         mistakes=[
             (
@@ -247,6 +291,14 @@ CHECKS: dict[str, Check] = {
             (
                 _in_place,
                 "the counters are added up. Which entries are averaged, and which are taken over?",
+            ),
+            (
+                _into_the_last,
+                "a dictionary that was given has changed. Does `dict(state)` copy the tensors?",
+            ),
+            (
+                _rounded,
+                "the counters are averaged and rounded. From which state are they to be taken?",
             ),
         ],
     ),
