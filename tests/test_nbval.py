@@ -31,7 +31,8 @@ def test_outputs_are_compared_strictly(tmp_path: Path) -> None:
         cell("assert False", ""),
     ]
     nbformat.write(new_notebook(cells=cells), tmp_path / "a.ipynb")
-    options = ["-p", "conftest", "-c", "pyproject.toml", "-n", "0", "-q"]
+    # The conftest.py of the project, not that of the tests beside this file.
+    options = ["-p", "conftest", "-o", "pythonpath=", "-c", "pyproject.toml", "-n", "0", "-q"]
     command = [sys.executable, "-m", "pytest", *options, tmp_path / "a.ipynb"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     failed = re.findall(r"^FAILED .*Cell (\d+)", run.stdout, re.MULTILINE)

@@ -67,6 +67,15 @@ CHECKS: dict[str, Check] = {
                 "two cases happen?",
             ),
             (
+                lambda d: math.log(2),
+                "right at d = 0 only. What does a wrong answer cost a network that is sure of it?",
+            ),
+            (
+                lambda d: math.log(1 + math.exp(-abs(d))),
+                "your loss falls when the network becomes surer, in either direction. How often is "
+                "it sure and wrong?",
+            ),
+            (
                 lambda d: max(d, 0.0) / 2 + max(-d, 0.0) / 2 + math.log(2),
                 "right at d = 0, and too high elsewhere. What does a sure and right answer cost?",
             ),
@@ -85,6 +94,15 @@ CHECKS: dict[str, Check] = {
                 lambda layer: math.sqrt(2 / (layer.weight.numel() / layer.weight.shape[1])),
                 "84 inputs and 2 outputs give 1 with your function. Is a sum made of what enters "
                 "or of what leaves?",
+            ),
+            (
+                lambda layer: math.sqrt(2 / sum(layer.weight.shape[:2])),
+                "your result changes with the number of outputs, as Xavier's does. On what does "
+                "the size of one output depend?",
+            ),
+            (
+                lambda layer: math.sqrt(2 / layer.weight.numel()),
+                "you count all weights of the layer. How many of them enter one output?",
             ),
             (
                 lambda layer: math.sqrt(1 / layer.weight[0].numel()),
@@ -108,6 +126,14 @@ CHECKS: dict[str, Check] = {
                 lambda w, s: _logit_size(w, s, later=1),
                 "one layer is right, several come out too large. What happens to a signal between "
                 "two layers?",
+            ),
+            (
+                lambda w, s: math.prod(s * math.sqrt(n) for n in w),
+                "a layer too many: yours depends on the last width. Is it ever a fan-in?",
+            ),
+            (
+                lambda w, s: _logit_size(w, s, later=1) * s ** (2 - len(w)),
+                "with std 1 and no ReLU yours would be right. How often do the weights multiply?",
             ),
             (
                 lambda w, s: _logit_size(w, s, first=0.5),

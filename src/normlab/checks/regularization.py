@@ -17,6 +17,10 @@ def _exposed(model: nn.Sequential, which: str = "right") -> list[int]:
         return [i for i in norms if i - 1 in acting]
     if which == "behind":
         return [i for i in norms if any(i < d for d in acting)]
+    if which == "every":
+        return norms
+    if which == "drops":
+        return acting
     if which == "all":
         return norms if acting else []
     return [i for i in norms if any(d < i for d in (drops if which == "p = 0" else acting))]
@@ -36,6 +40,15 @@ def _scale_free(model: nn.Module, which: str = "right") -> int:
     return count
 
 
+def _top_level(model: nn.Sequential) -> int:
+    pairs = zip(list(model)[:-1], list(model)[1:], strict=True)
+    return sum(
+        layer.weight.numel()
+        for layer, following in pairs
+        if isinstance(layer, nn.Linear) and isinstance(following, nn.BatchNorm1d)
+    )
+
+
 def _all_numbers(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.dim() >= 2)
 
@@ -51,7 +64,7 @@ def _dropped(*layers: nn.Module) -> tuple[nn.Sequential]:
 
 CHECKS: dict[str, Check] = {
     "decayed_step": Check(
-        lambda w, g, rate, decay: (1 - rate * decay) * w - rate * g,
+        lambda w, g, rate, decay: w - rate * (g + decay * w),
         cases=[(2.0, 3.0, 0.1, 0.5), (-1.0, 0.5, 0.01, 0.1), (4.0, 0.0, 0.2, 1.0)],
         mistakes=[
             (
@@ -76,6 +89,20 @@ CHECKS: dict[str, Check] = {
             (
                 lambda w, g, rate, decay: w - rate * g,
                 "this is the step without decay. What does the penalty add to the gradient?",
+            ),
+            (
+                lambda w, g, rate, decay: w - rate * (g + decay),
+                "every weight loses the same amount, whether it is large or small. That is another "
+                "penalty than L2: what is the derivative of the squared weight?",
+            ),
+            (
+                lambda w, g, rate, decay: (1 - rate * decay) * (w - rate * g),
+                "the step on the gradient has shrunk too. At which weight is the decay taken: the "
+                "one before the step, or the one after it?",
+            ),
+            (
+                lambda w, g, rate, decay: (1 - rate * decay) * w + rate * g,
+                "a positive gradient makes your weight grow. Does the loss then fall?",
             ),
         ],
     ),
@@ -108,6 +135,16 @@ CHECKS: dict[str, Check] = {
                 ),
                 "you drop without scaling what is kept. By what does nn.Dropout divide it?",
             ),
+            (
+                lambda mean, std, p: (std**2 + mean**2) / (1 - p) - mean**2,
+                "that is the variance of the input in training mode, which BN has recorded. What "
+                "does BN do with it in eval mode, and to which input?",
+            ),
+            (
+                lambda mean, std, p: 1.0,
+                "that is the variance of the output in training mode. Which variance does BN "
+                "divide by in eval mode, and which one does its input have then?",
+            ),
         ],
     ),
     "exposed_norms": Check(
@@ -139,6 +176,15 @@ CHECKS: dict[str, Check] = {
                 lambda model: _exposed(model, "behind"),
                 "you list the layers in front of a dropout. Which way do the activations flow?",
             ),
+            (
+                lambda model: _exposed(model, "every"),
+                "every BN is on your list. In the first model the only dropout comes after it: "
+                "does it see anything that was dropped?",
+            ),
+            (
+                lambda model: _exposed(model, "drops"),
+                "those are the positions of the dropouts. Whose running statistics are wrong?",
+            ),
         ],
     ),
     "scale_free_weights": Check(
@@ -166,6 +212,11 @@ CHECKS: dict[str, Check] = {
                 ),
                 "those are the gammas. They come after the division by the standard deviation: "
                 "which weights come before it?",
+            ),
+            (
+                _top_level,
+                "a model made of blocks gives 0, since none of its own layers is linear. Where are "
+                "the linear layers, and what does `model.modules()` go through?",
             ),
         ],
     ),
