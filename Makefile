@@ -29,7 +29,7 @@ pdf: book ## make one PDF of the book, with Chromium
 	$(BIN)/python tools/pdf.py _build/html _build/batch-normalization-inside-out.pdf
 
 test-browser: book ## look at every page of the built book in Chromium
-	$(BIN)/pytest -m browser tests/test_pages.py --dist load
+	$(BIN)/pytest -m browser tests/test_pages.py tests/test_pdf.py --dist load
 	if command -v chromium > /dev/null; then $(BIN)/python benchmarks/page_weight.py _build/html; fi
 
 test-standalone: $(READY) ## run every standalone notebook in an empty folder
