@@ -15,7 +15,7 @@ import icons
 import standalone
 from contents import map_of_chapters, position, read_contents
 from repository import repository_address, site_address
-from run import notebooks
+from run import notebooks, title
 
 STANDALONE = "standalone"  # their folder in the built book, and in the branch that is published
 BRANCH = "gh-pages"
@@ -51,8 +51,7 @@ def stamp_table(paths: list[Path], folder: Path) -> list[str]:
     ]
     for path in paths:
         notebook = nbformat.read(path, as_version=4)
-        title = re.match(r"# (.+)", notebook.cells[0].source)[1]
-        link = f"[{title}]({Path(os.path.relpath(path, folder)).as_posix()})"
+        link = f"[{title(notebook)}]({Path(os.path.relpath(path, folder)).as_posix()})"
         cells = [link, "not run yet", "", "", ""]
         if stamp := notebook.metadata.get("normlab"):
             cells[1:] = [stamp.data, stamp.torch, f"{stamp.minutes:.1f}", f"`{stamp.code[:12]}`"]
@@ -120,8 +119,8 @@ def say_where(app: Sphinx, page: str, template: str, context, doctree) -> None:
 def describe(app: Sphinx, page: str, template: str, context, doctree) -> None:
     """Tell networks what a link to the page shows; the picture needs the address of the site."""
     book = icons.TITLE.replace("\n", " ")
-    title = re.sub("<[^>]+>", "", context.get("title", book))  # of a title with code in it
-    tags = {"og:type": "website", "og:site_name": book, "og:title": unescape(title)}
+    heading = re.sub("<[^>]+>", "", context.get("title", book))  # of a title with code in it
+    tags = {"og:type": "website", "og:site_name": book, "og:title": unescape(heading)}
     tags["og:description"] = icons.CLAIM
     if site := site_address(app.config.html_theme_options["repository_url"]):
         tags |= {"og:url": f"{site}{page}.html", "og:image": f"{site}_static/{CARD}"}

@@ -46,6 +46,11 @@ COVER_CHAPTER, COVER_FIGURE = "06-lenet-cifar10", "fig-curves"
 COVER = ROOT / "_static" / "with-and-without-bn.png"
 
 
+def title(notebook: NotebookNode) -> str:
+    """Return the heading of level 1, which stands in the first cell."""
+    return re.match(r"# (.+)", notebook.cells[0].source)[1]
+
+
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 

@@ -18,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from pybtex.database import BibliographyData, Entry, parse_file
 
 from package_parts import parts
-from run import NOTEBOOK_METADATA, ROOT, code_cells, find, notebooks
+from run import NOTEBOOK_METADATA, ROOT, code_cells, find, notebooks, title
 
 EXTRA = ("torchinfo", "safetensors", "tensorboard")  # what a notebook may use and Colab may lack
 PREAMBLE = """**This notebook stands alone.** It runs on Colab, or in an empty folder with PyTorch,
@@ -121,15 +121,15 @@ def plain(text: str, numbers: dict[str, str], sources: BibliographyData) -> str:
     """Return Markdown without the directives and roles of the book."""
 
     def directive(match: re.Match[str]) -> str:
-        _, name, title, options, body = match.groups()
+        _, name, heading, options, body = match.groups()
         label = re.search(r":label: *(\S+)", options or "")
         if name == "exercise":
-            return f"### {numbers[label[1]]}: {title}\n\n{(body or '').strip()}"
+            return f"### {numbers[label[1]]}: {heading}\n\n{(body or '').strip()}"
         if name == "solution-start":
             return "**Solution** (the code is folded)"
         if name == "solution-end":
             return ""
-        return f"> **{title or name.capitalize()}**\n>\n" + re.sub(
+        return f"> **{heading or name.capitalize()}**\n>\n" + re.sub(
             "^", "> ", body or "", flags=re.M
         )
 
@@ -160,8 +160,7 @@ def elsewhere(label: str) -> str:
     for path in notebooks():
         notebook = nbformat.read(path, as_version=4)
         if label in (numbers := labels(notebook)):
-            title = re.match(r"# (.+)", notebook.cells[0].source)[1]
-            return f"{numbers[label].lower()} of [{title}]({path.name})"
+            return f"{numbers[label].lower()} of [{title(notebook)}]({path.name})"
     raise ValueError(f"no notebook labels {label}")
 
 

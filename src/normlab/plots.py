@@ -97,16 +97,21 @@ def curves(
     ends = {}
     for name, runs in histories.items():
         values = scale * np.array([getattr(run, quantity) for run in runs])  # [seeds, epochs]
-        epochs = np.arange(1, values.shape[1] + 1)
-        ax.fill_between(epochs, values.min(0), values.max(0), color=COLORS[name], alpha=0.2, lw=0)
-        ax.plot(epochs, values.T, color=COLORS[name], lw=0.7, alpha=0.7)
-        ax.plot(epochs, values.mean(0), color=COLORS[name], lw=2.4)
-        ends[name] = (epochs[-1], values.mean(0)[-1])
+        ends[name] = _seeds_and_mean(ax, values, COLORS[name])
     _label_ends(ax, ends)
     ax.set_xlabel("epoch")
     ax.set_ylabel(quantity.replace("_", " ") + (" (%)" if percent else ""))
     ax.xaxis.get_major_locator().set_params(integer=True)
     return ax
+
+
+def _seeds_and_mean(ax: Axes, values: np.ndarray, color: str) -> tuple[float, float]:
+    """Draw values [seeds, epochs] with the band that they fill; return where their mean ends."""
+    epochs, mean = np.arange(1, values.shape[1] + 1), values.mean(0)
+    ax.fill_between(epochs, values.min(0), values.max(0), color=color, alpha=0.2, lw=0)
+    ax.plot(epochs, values.T, color=color, lw=0.7, alpha=0.7)
+    ax.plot(epochs, mean, color=color, lw=2.4)
+    return epochs[-1], mean[-1]
 
 
 def _label_ends(ax: Axes, ends: Mapping[str, tuple[float, float]]) -> None:
@@ -588,19 +593,13 @@ def curve_panels(
     """
     figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 2.9), sharey=True, squeeze=False)
     for ax, (label, lines) in zip(axes[0], panels.items(), strict=True):
-        for name, values in lines.items():
-            epochs = np.arange(1, values.shape[1] + 1)
-            low, high = values.min(0), values.max(0)
-            ax.fill_between(epochs, low, high, color=COLORS[name], alpha=0.2, lw=0)
-            ax.plot(epochs, values.T, color=COLORS[name], lw=0.7, alpha=0.7)
-            ax.plot(epochs, values.mean(0), color=COLORS[name], lw=2.4)
+        ends = {n: _seeds_and_mean(ax, values, COLORS[n]) for n, values in lines.items()}
         ax.set_yscale("log")
         if log_x:
             ax.set_xscale("log")
         ax.annotate(label, (0.5, 1), xycoords="axes fraction", xytext=(0, 5), ha="center",
                     textcoords="offset points", fontweight="bold")  # fmt: skip
         ax.set_xlabel("epoch")
-    ends = {name: (values.shape[1], values.mean(0)[-1]) for name, values in lines.items()}
     _label_ends(ax, ends)
     names = sorted(ax.texts[-len(ends) :], key=lambda text: text.xy[1])
     for rank, text in enumerate(names):  # lines may end close together: their names part
