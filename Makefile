@@ -35,6 +35,20 @@ test-browser: book ## look at every page of the built book in Chromium
 test-standalone: $(READY) ## run every standalone notebook in an empty folder
 	$(BIN)/pytest -m slow tests/test_standalone.py --dist load
 
+release: $(READY) ## write the assignments for students, without solutions, into assignments/release
+	$(BIN)/python tools/release.py $(A)
+
+grade: $(READY) ## grade a class: make grade A=A1 FROM=folder DEADLINE="2026-12-01 18:00"
+	$(BIN)/python tools/grade.py $(A) $(if $(FROM),"$(FROM)") \
+	  $(if $(DEADLINE),--deadline "$(DEADLINE)") $(if $(filter none,$(SANDBOX)),--no-sandbox)
+
+marking: $(READY) ## mark the written answers in the browser
+	cd assignments && ../$(BIN)/jupyter server --ServerApp.open_browser=True \
+	  --ServerApp.default_url=/formgrader --ServerApp.root_dir=.
+
+test-grading: $(READY) ## grade 200 submissions, and every wrong solution with nbgrader
+	$(BIN)/pytest -m slow tests/test_grading_at_scale.py --dist load
+
 lab: $(READY) ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab chapters
 
@@ -62,4 +76,5 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/uv pip install --python $(BIN)/python -r requirements.txt --editable .
 	@touch $@
 
-.PHONY: help book test run standalone pdf test-browser test-standalone lab lint format requirements clean
+.PHONY: help book test run standalone pdf test-browser test-standalone release grade marking test-grading
+.PHONY: lab lint format requirements clean

@@ -8,10 +8,13 @@ plants a breach of each and shows that it is found.
 import ast
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from nbformat import NotebookNode
 
+from exercises import LEVELS, exercises
+from prose import prose, without_code
 from run import code_cells, code_hash, data_used, parse
 
 ROOT = Path(__file__).parents[1]
@@ -81,33 +84,6 @@ def text_of(output: NotebookNode) -> str:
 def is_compared(output: NotebookNode) -> bool:
     """Does the output hold more than a picture? Its text says only `<Figure size ...>`."""
     return not any(kind.startswith("image/") for kind in output.get("data", {}))
-
-
-def without_code(markdown: str) -> str:
-    """Remove fenced code; keep what stands inside directives such as `:::{note}`."""
-    kept, fences = [], []  # a fence is (its marker, whether it holds code)
-    for line in markdown.splitlines():
-        fence = re.match(r"\s*(`{3,}|~{3,}|:{3,})\s*(.*)$", line)
-        inside_code = bool(fences) and fences[-1][1]
-        if fence and fences and not fence[2] and fence[1].startswith(fences[-1][0]):
-            fences.pop()
-        elif fence and not inside_code:
-            directive = re.match(r"\{([\w:-]+)\}", fence[2])
-            code = directive is None or directive[1] in ("code", "code-block", "math")
-            fences.append((fence[1], code))
-        elif not inside_code:
-            kept.append(line)
-    return "\n".join(kept)
-
-
-def prose(markdown: str) -> str:
-    """Return the words a reader reads: no code, formulas, tables, options or addresses."""
-    text = without_code(markdown)
-    text = re.sub(r"\$\$.+?\$\$(\s*\([\w:-]+\))?|\$[^$\n]+\$", " x ", text, flags=re.DOTALL)
-    text = re.sub(r"<!--.*?-->|<[^<>\n]+>", " ", text, flags=re.DOTALL)
-    text = re.sub(r"^\s*(:[\w-]+:.*|\|.*|\([\w:-]+\)=)$", " ", text, flags=re.MULTILINE)
-    text = re.sub(r"(\{[\w:-]+\})?`+[^`]+`+", " x ", text)
-    return re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
 
 
 def headings(notebook: NotebookNode) -> Iterator[tuple[int, int, str]]:
@@ -388,6 +364,27 @@ def three_to_six_exercises_have_solutions_in_a_dropdown(notebook: NotebookNode) 
         elif "dropdown" not in solutions[label[1]]:
             complaints.append(f"the solution of {label[1]} needs :class: dropdown")
     return complaints
+
+
+@rule_of_chapters
+def every_exercise_has_a_level(notebook: NotebookNode) -> list[str]:
+    """One of those that tools/exercises.py explains, as in `:class: medium`."""
+    return [
+        f"exercise {exercise.label} needs one :class: of {', '.join(LEVELS)}"
+        for exercise in exercises(notebook)
+        if not exercise.level
+    ]
+
+
+@rule_of_chapters
+def the_difficulty_of_exercises_falls_by_one_level_at_most(notebook: NotebookNode) -> list[str]:
+    order = list(LEVELS)
+    graded = [exercise for exercise in exercises(notebook) if exercise.level]
+    return [
+        f"exercise {then.label} is {then.level} after {before.label}, which is {before.level}"
+        for before, then in pairwise(graded)
+        if order.index(then.level) < order.index(before.level) - 1
+    ]
 
 
 @rule_of_chapters

@@ -21,6 +21,7 @@ OPENING = """# A title
 
 EXERCISE = """:::{{exercise}} Number {0}
 :label: ex-{0}
+:class: easy
 
 Do it.
 :::"""
@@ -284,6 +285,15 @@ BREACHES = [
         "three_to_six_exercises_have_solutions_in_a_dropdown",
         replaced(11, ":label: ex-1\n", ""),
         "no :label:",
+    ),
+    *(
+        ("every_exercise_has_a_level", replaced(11, ":class: easy", other), "exercise ex-1 needs")
+        for other in (":class: dropdown", ":class: easy hard")
+    ),
+    (
+        "the_difficulty_of_exercises_falls_by_one_level_at_most",
+        replaced(8, ":class: easy", ":class: hard"),
+        "exercise ex-1 is easy after ex-0, which is hard",
     ),
     (
         "every_exercise_is_followed_by_its_check",

@@ -1,6 +1,11 @@
 """Notebooks that stand alone: what of the package they carry, their Markdown, and one that runs."""
 
+import ast
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -10,6 +15,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from pybtex.database import parse_string
 
+import exercises
 import standalone
 from package_parts import parts
 from rules import ROOT
@@ -96,6 +102,10 @@ def test_code_that_needs_nothing_of_the_package_gets_nothing(source: Path) -> No
         ("See {numref}`fig-a`.", "See Figure 2."),
         ("$$\nx = 1\n$$ (eq-a)", "$$\nx = 1 \\tag{1}\n$$"),
         (":::{exercise} Add\n:label: ex-a\n\nDo it.\n:::", "### Exercise 3: Add\n\nDo it."),
+        (
+            ":::{exercise} Add\n:label: ex-a\n:class: easy\n\nDo.\n:::",
+            "### Exercise 3: Add (easy)\n\nDo.",
+        ),
         (":::{solution-end}\n:::", ""),
         (":::{note} Beware\nOf this.\n:::", "> **Beware**\n>\n> Of this."),
         ("(here)=\n## Title", "## Title"),
@@ -157,6 +167,120 @@ def test_solutions_are_folded_and_their_checks_come_along(path: Path) -> None:
     text = "\n".join(cell.source for cell in notebook.cells)
     called = re.findall(r'^check\("(\w+)"', text, re.MULTILINE)
     assert set(called) <= set(re.findall(r'^    "(\w+)": Check\(', text, re.MULTILINE))
+
+
+# --- the checks, as somebody without the project meets them --------------------------------------
+
+CHAPTERS = sorted(ROOT.glob("chapters/*.ipynb"))
+# Runs in a process of its own: each chapter finds the parts of normlab that its notebook writes,
+# nothing else of it, and its cells print what a reader sees.
+READER = """
+import contextlib, importlib, io, json, sys
+from pathlib import Path
+
+def printed(cell, names):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(cell, names)
+    return out.getvalue().splitlines()[0]
+
+answers = {}
+for chapter in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
+    for name in [name for name in sys.modules if name.split(".")[0] == "normlab"]:
+        del sys.modules[name]
+    sys.path.insert(0, chapter["folder"])
+    importlib.invalidate_caches()
+    names = {}
+    exec(chapter["imports"], names)
+    from normlab.checks import CHECKS, __file__ as origin
+    assert origin.startswith(chapter["folder"]), origin
+    answers[chapter["name"]] = {
+        exercise: {
+            "stub": printed(stub, names),
+            "solution": printed(solution, names),
+            "mistakes": [
+                [hint, CHECKS[exercise].verdict(mistake)]
+                for mistake, hint in CHECKS[exercise].mistakes
+            ],
+        }
+        for exercise, stub, solution in chapter["exercises"]
+    }
+    sys.path.remove(chapter["folder"])
+print(json.dumps(answers))
+"""
+
+
+def unpack(path: Path, folder: Path) -> dict:
+    """Write what the standalone copy of a chapter writes, and return the cells of its exercises."""
+    notebook = converted(path)
+    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    for source in sources:
+        if file := re.match(r"%%writefile (\S+)\n", source):
+            (folder / file[1]).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file[1]).write_text(source[file.end() :], encoding="utf-8")
+    python = [source for source in sources if not re.search(r"^\s*[%!]", source, re.MULTILINE)]
+    cells = [(check[1], s) for s in python if (check := exercises.CHECK.search(s))]
+    solutions = {name: s for name, s in cells if s.startswith(standalone.SOLUTION)}
+    stubs = {name: s for name, s in cells if not s.startswith(standalone.SOLUTION)}
+    words = set(re.findall(r"\w+", "\n".join(solutions.values())))
+    imports = [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse("\n".join(python)))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        and words & {name.asname or name.name for name in node.names}
+    ]
+    return {
+        "name": path.stem,
+        "folder": str(folder),
+        "imports": "\n".join(imports),
+        "exercises": [(name, stubs[name], solutions[name]) for name in solutions],
+    }
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, dict]]:
+    """What the checks of each standalone chapter answer: to stub, solution and mistakes."""
+    folder = tmp_path_factory.mktemp("alone")
+    chapters = [unpack(path, folder / path.stem) for path in CHAPTERS]
+    (folder / "chapters.json").write_text(json.dumps(chapters), encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, "-c", READER, "chapters.json"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_standalone_chapter_carries_the_check_of_each_exercise(path: Path, answers) -> None:
+    written = exercises.exercises(nbformat.read(path, as_version=4))
+    assert sorted(answers[path.stem]) == sorted(exercise.check for exercise in written)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_its_checks_accept_the_solutions_without_the_rest_of_the_chapter(
+    path: Path, answers
+) -> None:
+    said = {name: answer["solution"] for name, answer in answers[path.stem].items()}
+    assert said == dict.fromkeys(said, "Correct.")
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_its_checks_tell_an_empty_stub_to_begin(path: Path, answers) -> None:
+    stubs = {name: answer["stub"] for name, answer in answers[path.stem].items()}
+    assert [name for name, said in stubs.items() if not said.startswith("Not yet: for ")] == []
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_its_checks_give_each_mistake_its_hint(path: Path, answers) -> None:
+    pairs = [pair for answer in answers[path.stem].values() for pair in answer["mistakes"]]
+    assert len(pairs) >= 3 * len(answers[path.stem])
+    assert [said for hint, said in pairs if said != f"Not yet: {hint}"] == []
+
+
+# --- whole notebooks ----------------------------------------------------------------------------
 
 
 def run_alone(path: Path, folder: Path) -> NotebookNode:

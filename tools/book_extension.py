@@ -8,18 +8,25 @@ from pathlib import Path
 import nbformat
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
+from sphinx.environment import BuildEnvironment
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+from sphinx.util.nodes import make_refnode
 from sphinx_codeautolink.extension.block import CodeBlockAnalyser
+from sphinx_exercise.nodes import exercise_enumerable_node
 
 import icons
 import standalone
-from contents import map_of_chapters, position, read_contents
+import teaching
+from contents import Entry, map_of_chapters, position, read_contents
+from exercises import LEVELS, Exercise, list_of_exercises, list_of_levels, read_exercises
 from repository import repository_address, site_address
 from run import notebooks, title
 
 STANDALONE = "standalone"  # their folder in the built book, and in the branch that is published
 BRANCH = "gh-pages"
 CARD = "social-card.png"
+EXERCISES = "appendix/exercises"  # the page that says what the levels mean, under this anchor:
+LEVELS_ANCHOR = "levels"
 
 
 class Stamps(SphinxDirective):
@@ -36,11 +43,85 @@ class ChapterMap(SphinxDirective):
     """The parts of the book with their chapters and the questions that these answer."""
 
     def run(self) -> list[nodes.Node]:
-        entries = read_contents(Path(self.env.srcdir))
-        for entry in entries:
-            self.env.note_dependency(str(entry.path))
+        entries = entries_to_watch(self.env)
         folder = Path(self.env.doc2path(self.env.docname)).parent
         return self.parse_text_to_nodes("\n".join(map_of_chapters(entries, folder)))
+
+
+class ChapterTimes(SphinxDirective):
+    """A table of the time that each chapter takes: to read, to run, and to solve its exercises."""
+
+    def run(self) -> list[nodes.Node]:
+        entries = entries_to_watch(self.env)
+        folder = Path(self.env.doc2path(self.env.docname)).parent
+        return self.parse_text_to_nodes("\n".join(teaching.table_of_work(entries, folder)))
+
+
+class ChapterNeeds(SphinxDirective):
+    """A drawing of the chapters with an arc from each to those that build on it."""
+
+    def run(self) -> list[nodes.Node]:
+        entries = entries_to_watch(self.env)
+        folder = Path(self.env.doc2path(self.env.docname)).parent
+        return [nodes.raw("", teaching.map_of_needs(entries, folder), format="html")]
+
+
+class StudyTime(SphinxRole):
+    """The time that some chapters take together, as in {study-time}`01 02`."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        return [nodes.Text(teaching.study_time(entries_to_watch(self.env), self.text))], []
+
+
+def entries_to_watch(env: BuildEnvironment) -> list[Entry]:
+    """Return the contents of the book; the page is built anew when one of them changes."""
+    entries = read_contents(Path(env.srcdir))
+    for entry in entries:
+        env.note_dependency(str(entry.path))
+    return entries
+
+
+class Exercises(SphinxDirective):
+    """What follows is made from the exercises of all chapters."""
+
+    def chapters(self) -> list[tuple[Entry, list[Exercise]]]:
+        return read_exercises(entries_to_watch(self.env))
+
+
+class ExerciseLevels(Exercises):
+    """The levels of difficulty, and how many exercises have each."""
+
+    def run(self) -> list[nodes.Node]:
+        return self.parse_text_to_nodes("\n".join(list_of_levels(self.chapters())))
+
+
+class ExerciseList(Exercises):
+    """All exercises by part and chapter: difficulty, link, and the name of the check."""
+
+    def run(self) -> list[nodes.Node]:
+        folder = Path(self.env.doc2path(self.env.docname)).parent
+        text = "\n".join(list_of_exercises(self.chapters(), folder))
+        return self.parse_text_to_nodes(text, allow_section_headings=True)
+
+
+class Level(SphinxRole):
+    """The name of a level; custom.css puts its mark before it."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        return [level_node(self.text)], []
+
+
+def level_node(level: str) -> nodes.inline:
+    return nodes.inline(level, level, classes=["level", level])
+
+
+def show_levels(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Put its level into the title of each exercise, linked to what the levels mean."""
+    for exercise in doctree.findall(exercise_enumerable_node):
+        for level in LEVELS:
+            if level in exercise["classes"]:
+                link = (page, EXERCISES, LEVELS_ANCHOR, level_node(level))
+                exercise[0] += [nodes.Text(" "), make_refnode(app.builder, *link)]
 
 
 def stamp_table(paths: list[Path], folder: Path) -> list[str]:
@@ -159,6 +240,13 @@ def setup(app: Sphinx) -> dict:
     app.connect("autodoc-process-docstring", escape_stars)
     app.add_directive("stamps", Stamps)
     app.add_directive("chapter-map", ChapterMap)
+    app.add_directive("exercise-levels", ExerciseLevels)
+    app.add_directive("exercise-list", ExerciseList)
+    app.add_role("level", Level())
+    app.connect("doctree-resolved", show_levels)  # sphinx-exercise has written the titles
+    app.add_directive("chapter-times", ChapterTimes)
+    app.add_directive("chapter-needs", ChapterNeeds)
+    app.add_role("study-time", StudyTime())
     app.connect("config-inited", find_repository, priority=100)  # before the theme reads it
     app.connect("html-page-context", offer_standalone_notebook, priority=600)  # after the theme
     app.connect("html-page-context", say_where, priority=600)

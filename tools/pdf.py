@@ -46,6 +46,7 @@ def print_pages(book: Path, names: list[str]) -> dict[str, PdfReader]:
             page.goto((book / f"{name}.html").resolve().as_uri())
             page.wait_for_function("!window.MathJax || !!MathJax.startup?.promise")
             page.evaluate("window.MathJax && MathJax.startup.promise")
+            page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
             data = page.pdf(
                 prefer_css_page_size=True,
                 scale=SCALE,

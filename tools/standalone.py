@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from pybtex.database import BibliographyData, Entry, parse_file
 
+from exercises import read_options
 from package_parts import parts
 from run import NOTEBOOK_METADATA, ROOT, code_cells, find, notebooks, title
 
@@ -124,7 +125,9 @@ def plain(text: str, numbers: dict[str, str], sources: BibliographyData) -> str:
         _, name, heading, options, body = match.groups()
         label = re.search(r":label: *(\S+)", options or "")
         if name == "exercise":
-            return f"### {numbers[label[1]]}: {heading}\n\n{(body or '').strip()}"
+            _, level = read_options(options)
+            ending = f" ({level})" if level else ""
+            return f"### {numbers[label[1]]}: {heading}{ending}\n\n{(body or '').strip()}"
         if name == "solution-start":
             return "**Solution** (the code is folded)"
         if name == "solution-end":

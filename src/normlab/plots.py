@@ -8,6 +8,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
 from normlab.training import History, predict
@@ -46,7 +47,8 @@ COLORS = {
     "error": _BATCH,
 }
 INK = "#7a7a7a"  # text and axes: about 4.2 to 1 on white and on the dark page alike
-WIDTH = 7.2  # inches: a column of 720 px at 100 dpi
+WIDTH = 6.0  # inches, with FONT: a phone of 390 px shows the text at 9.5 px, a laptop at 15
+FONT = 11  # points, of all text
 
 
 def use_style() -> None:
@@ -55,11 +57,14 @@ def use_style() -> None:
         {
             "figure.dpi": 100,
             "figure.figsize": (WIDTH, 3.2),
+            "savefig.pad_inches": 0.03,
             "figure.constrained_layout.use": True,
             "figure.facecolor": "none",
             "axes.facecolor": "none",
             "savefig.facecolor": "none",
-            "font.size": 10,
+            "font.size": FONT,
+            "axes.titlesize": FONT,
+            "figure.labelsize": FONT,
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.edgecolor": INK,
@@ -158,35 +163,36 @@ def seeds_by_setting(
 
 
 def image_grid(
-    images: Tensor, titles: Sequence[str], columns: int = 10, colors: Sequence[str] | None = None
+    images: Tensor, titles: Sequence[str], columns: int = 5, colors: Sequence[str] | None = None
 ) -> Figure:
     """Show uint8 images [N, 3, H, W] in rows, each with a short title above it."""
     rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, rows * WIDTH / columns * 1.25))
+    lines = 1 + max(title.count("\n") for title in titles)
+    height = rows * (WIDTH / columns + 0.2 * lines)
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height))
     for ax in np.ravel(axes):
         ax.axis("off")
     colors = [INK] * len(images) if colors is None else colors
     for ax, image, title, color in zip(np.ravel(axes), images, titles, colors, strict=False):
         ax.imshow(image.permute(1, 2, 0).numpy())
-        ax.set_title(title, fontsize=8, color=color, pad=3)
+        ax.set_title(title, color=color, pad=3)
     return figure
 
 
 def confusion(matrix: Tensor, classes: Sequence[str]) -> Axes:
     """Show a confusion matrix [true, predicted] of fractions of each row, in percent."""
-    _, ax = plt.subplots(figsize=(WIDTH, 0.8 * WIDTH))
+    _, ax = plt.subplots(figsize=(WIDTH, 0.95 * WIDTH))
     percent = 100 * matrix.numpy()
-    image = ax.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+    ax.imshow(percent, cmap="Blues", vmin=0, vmax=100)
     for (i, j), value in np.ndenumerate(percent):
         if value >= 0.5:
-            ax.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=8,
+            ax.text(j, i, f"{value:.0f}", ha="center", va="center",
                     color="white" if value > 50 else "#222222")  # fmt: skip
     ax.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
     ax.set_yticks(range(len(classes)), classes)
     ax.set_xlabel("predicted class")
     ax.set_ylabel("true class")
     ax.spines[:].set_visible(False)
-    ax.figure.colorbar(image, ax=ax, label="share of the true class (%)", shrink=0.8)
     return ax
 
 
@@ -233,7 +239,7 @@ def by_layer(rows: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]], log: se
     """
     columns = list(next(iter(rows.values())))
     figure, axes = plt.subplots(
-        len(rows), len(columns), figsize=(WIDTH, 0.5 + 1.6 * len(rows)), sharex=True, sharey="row",
+        len(rows), len(columns), figsize=(WIDTH, 0.7 + 1.6 * len(rows)), sharex=True, sharey="row",
         squeeze=False,
     )  # fmt: skip
     dashes: dict[str, str] = {}
@@ -251,7 +257,7 @@ def by_layer(rows: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]], log: se
                 ax.set_yscale("log")
             if ax in axes[0]:
                 ax.annotate(column, (0.5, 1), xycoords="axes fraction", xytext=(0, 5), ha="center",
-                            textcoords="offset points", fontweight="bold")  # fmt: skip
+                            textcoords="offset points")  # fmt: skip
         line_of_axes[0].set_ylabel(quantity)
     for ax in axes[-1]:
         ax.set_xlabel("layer")
@@ -313,7 +319,7 @@ def tiles(selected: Tensor) -> Figure:
         selected: bool [N, C, H, W]; the values to fill, those that share one statistic.
     """
     n, channels = selected.shape[:2]
-    figure, axes = plt.subplots(n, channels, figsize=(0.8 * channels + 0.4, 0.8 * n + 0.3))
+    figure, axes = plt.subplots(n, channels, figsize=(0.95 * channels + 0.4, 0.95 * n + 0.3))
     for (i, j), ax in np.ndenumerate(np.reshape(axes, (n, channels))):
         mask = selected[i, j].numpy()
         for (row, column), filled in np.ndenumerate(mask):
@@ -323,9 +329,9 @@ def tiles(selected: Tensor) -> Figure:
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
         if i == 0:
-            ax.set_title(f"channel {j + 1}", fontsize=9, color=INK, pad=4)
+            ax.set_title(f"channel {j + 1}", color=INK, pad=4)
         if j == 0:
-            ax.set_ylabel(f"sample {i + 1}", fontsize=9)
+            ax.set_ylabel(f"sample {i + 1}")
     return figure
 
 
@@ -334,60 +340,62 @@ def computation_graph() -> Figure:
 
     Symbols: centred value c, square s, variance v, reciprocal standard deviation r.
     """
-    nodes = {  # name: (x, y, value, gradient)
-        "x": (0.1, 1, "$x$", r"$dx = dc + d\mu/m$"),
-        "mu": (0.75, 0, r"$\mu = \mathrm{mean}(x)$", r"$d\mu = -\Sigma\, dc$"),
-        "c": (1.5, 1, r"$c = x - \mu$", r"$dc = r\,d\hat x + 2c\,ds$"),
-        "s": (1.93, 0, "$s = c^2$", "$ds = dv/m$"),
-        "v": (2.95, 0, r"$v = \mathrm{mean}(s)$", r"$dv = -\frac{1}{2}r^3 dr$"),
-        "r": (4.2, 0, r"$r = 1/\sqrt{v+\epsilon}$", r"$dr = \Sigma\, d\hat x\,c$"),
-        "x_hat": (3.75, 1, r"$\hat x = c\,r$", r"$d\hat x = \gamma\,dy$"),
-        "y": (5.75, 1, r"$y = \gamma\hat x + \beta$", "$dy$"),
-        "gamma": (5.3, 0, r"$\gamma$", r"$d\gamma = \Sigma\, dy\,\hat x$"),
-        "beta": (6.2, 0, r"$\beta$", r"$d\beta = \Sigma\, dy$"),
+    above, below, right, left = (0, 27), (0, -27), (48, 0), (-30, 0)
+    nodes = {  # name: (x, y, value, gradient, where the gradient stands), in points
+        "x": (50, 200, "$x$", r"$dx = dc + d\mu/m$", above),
+        "mu": (105, 125, r"$\mu = \mathrm{mean}(x)$", r"$d\mu = -\Sigma\, dc$", below),
+        "c": (165, 200, r"$c = x - \mu$", r"$dc = r\,d\hat x + 2c\,ds$", above),
+        "s": (165, 60, "$s = c^2$", "$ds = dv/m$", left),
+        "v": (225, 10, r"$v = \mathrm{mean}(s)$", r"$dv = -\frac{1}{2}r^3 dr$", below),
+        "r": (285, 60, r"$r = 1/\sqrt{v+\epsilon}$", r"$dr = \Sigma\, d\hat x\,c$", right),
+        "x_hat": (285, 200, r"$\hat x = c\,r$", r"$d\hat x = \gamma\,dy$", above),
+        "y": (380, 200, r"$y = \gamma\hat x + \beta$", "$dy$", above),
+        "gamma": (348, 125, r"$\gamma$", r"$d\gamma = \Sigma\, dy\,\hat x$", below),
+        "beta": (412, 125, r"$\beta$", r"$d\beta = \Sigma\, dy$", below),
     }
     edges = ["x mu", "x c", "mu c", "c s", "s v", "v r", "r x_hat", "c x_hat", "x_hat y"]
     edges += ["gamma y", "beta y"]
-    figure, ax = plt.subplots(figsize=(WIDTH, 2.7))
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.8))
     boxes = {}
-    for name, (x, y, value, gradient) in nodes.items():
-        style = {"boxstyle": "round,pad=0.45", "fc": "none", "ec": COLORS["BN"], "lw": 1.4}
-        boxes[name] = ax.text(x, y, value, ha="center", va="center", size=11, bbox=style)
-        offset = {"xytext": (0, 26 if y else -26), "textcoords": "offset points"}
-        center = {"ha": "center", "va": "center"}
-        ax.annotate(gradient, (x, y), color=COLORS["without BN"], size=11, **offset, **center)
+    for name, (x, y, value, gradient, offset) in nodes.items():
+        style = {"boxstyle": "round,pad=0.4", "fc": "none", "ec": COLORS["BN"], "lw": 1.4}
+        boxes[name] = ax.text(x, y, value, ha="center", va="center", bbox=style)
+        side = "left" if offset == right else "right" if offset == left else "center"
+        ax.annotate(gradient, (x, y), color=COLORS["without BN"], xytext=offset, ha=side,
+                    textcoords="offset points", va="center")  # fmt: skip
     for edge in edges:
         start, end = (boxes[name] for name in edge.split())
         arrow = {"arrowstyle": "-|>", "color": INK, "lw": 1.2, "shrinkA": 2, "shrinkB": 2}
         ax.annotate("", end.get_position(), start.get_position(), arrowprops={
             **arrow, "patchA": start.get_bbox_patch(), "patchB": end.get_bbox_patch()})  # fmt: skip
-    ax.set(xlim=(-0.4, 6.65), ylim=(-0.45, 1.45))
+    ax.set(xlim=(0, 432), ylim=(-25, 235))
     ax.axis("off")
     return figure
 
 
 def bars(panels: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Draw panels side by side: one horizontal bar per method, with its value at the end.
+    """Draw panels one above the other: a horizontal bar per method, with its value at the end.
 
     Args:
         panels: axis label -> name of the method -> value. The names choose the colours; the first
             is on top.
     """
-    rows = max(map(len, panels.values()))
-    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 0.7 + 0.4 * rows), squeeze=False)
-    for ax, (label, values) in zip(axes[0], panels.items(), strict=True):
+    sizes = [1 + len(values) for values in panels.values()]
+    figure, axes = plt.subplots(
+        len(panels), 1, figsize=(WIDTH, 0.42 * sum(sizes)), height_ratios=sizes, squeeze=False
+    )
+    for ax, (label, values) in zip(axes[:, 0], panels.items(), strict=True):
         for row, (name, value) in enumerate(values.items()):
             ax.barh(row, value, height=0.6, color=COLORS[name])
             ax.annotate(f"{value:.1f}", (value, row), xytext=(4, 0), textcoords="offset points",
                         va="center", color=COLORS[name], fontweight="bold")  # fmt: skip
-        first = ax is axes[0, 0]
-        ax.set_yticks(range(len(values)), values if first else [""] * len(values))
+        ax.set_yticks(range(len(values)), values)
         for tick, name in zip(ax.get_yticklabels(), values, strict=True):
             tick.set_color(COLORS[name])
         ax.invert_yaxis()
         ax.tick_params(left=False)
         ax.spines["left"].set_visible(False)
-        ax.margins(x=0.12)
+        ax.margins(x=0.1)
         ax.set_xlabel(label)
     return figure
 
@@ -418,7 +426,7 @@ def pairs(
     return ax
 
 
-def shared_statistics(panels: Mapping[str, Tensor], columns: int = 3) -> Figure:
+def shared_statistics(panels: Mapping[str, Tensor], columns: int = 2) -> Figure:
     """Show batches [N, C, H, W] side by side, each with the values that share one statistic filled.
 
     Args:
@@ -427,7 +435,7 @@ def shared_statistics(panels: Mapping[str, Tensor], columns: int = 3) -> Figure:
         columns: panels in a row.
     """
     rows = -(-len(panels) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 2.2 * rows), squeeze=False)
+    figure, axes = plt.subplots(rows, columns, figsize=(0.85 * WIDTH, 2.1 * rows), squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     for ax, (label, selected) in zip(axes.flat, panels.items(), strict=False):
@@ -444,8 +452,8 @@ def shared_statistics(panels: Mapping[str, Tensor], columns: int = 3) -> Figure:
         right, bottom = channels * (width + 0.5) - 0.5, samples * (height + 0.5) - 0.5
         ax.set(xlim=(-1.1, right + 0.2), ylim=(bottom + 1.3, -1.5), aspect="equal")
         ax.text(0, -0.9, label, color=COLORS[name], fontweight="bold", va="center")
-        ax.text(right / 2, bottom + 0.8, "channels", ha="center", va="center", fontsize=9)
-        ax.text(-0.7, bottom / 2, "samples", ha="center", va="center", fontsize=9, rotation=90)
+        ax.text(right / 2, bottom + 0.8, "channels", ha="center", va="center")
+        ax.text(-0.7, bottom / 2, "samples", ha="center", va="center", rotation=90)
     return figure
 
 
@@ -503,7 +511,7 @@ def penalties(hessian: Tensor, center: Tensor, points: Mapping[str, Tensor]) -> 
         ax.axvline(0, color=INK, lw=0.6)
         ax.annotate(name, (0, 1), xycoords="axes fraction", xytext=(2, 4), fontweight="bold",
                     textcoords="offset points")  # fmt: skip
-        ax.set(aspect="equal", xlabel="$w_1$")
+        ax.set(aspect="equal", xlabel="$w_1$", xticks=[0, 1, 2], yticks=[0, 1])
     axes[0].set_ylabel("$w_2$")
     return figure
 
@@ -536,6 +544,7 @@ def fits(
             if ax in axes[0]:
                 ax.annotate(column, (0.5, 1), xycoords="axes fraction", xytext=(0, 4), ha="center",
                             textcoords="offset points")  # fmt: skip
+        ax.set_xticks([-1, 0, 1])
         name = row if row in COLORS else next(iter(lines))
         line_of_axes[0].set_ylabel(row, color=COLORS[name], fontweight="bold")
     for ax in axes[-1]:
@@ -572,11 +581,11 @@ def regions(
             ax.scatter(*points.T, s=1.5, color=INK, alpha=0.7, lw=0)
             right = (predict(model, [(points, None)]).argmax(1) == classes).float().mean().item()
             ax.set(xticks=[], yticks=[])
-            ax.set_xlabel(f"{100 * right:.1f} %", labelpad=2, fontsize=12)
+            ax.set_xlabel(f"{100 * right:.1f} %", labelpad=2)
             ax.spines[:].set_visible(False)
             if ax in axes[0]:
-                ax.set_title(column, fontsize=12, color=INK, pad=4)
-        line_of_axes[0].set_ylabel(name, color=COLORS[name], fontweight="bold", fontsize=12)
+                ax.set_title(column, color=INK, pad=4)
+        line_of_axes[0].set_ylabel(name, color=COLORS[name], fontweight="bold")
     return figure
 
 
@@ -597,8 +606,10 @@ def curve_panels(
         ax.set_yscale("log")
         if log_x:
             ax.set_xscale("log")
+        else:
+            ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         ax.annotate(label, (0.5, 1), xycoords="axes fraction", xytext=(0, 5), ha="center",
-                    textcoords="offset points", fontweight="bold")  # fmt: skip
+                    textcoords="offset points")  # fmt: skip
         ax.set_xlabel("epoch")
     _label_ends(ax, ends)
     names = sorted(ax.texts[-len(ends) :], key=lambda text: text.xy[1])
@@ -632,16 +643,15 @@ def heatmaps(
         reached = np.ma.masked_less(table, threshold)
         ax.imshow(reached, cmap="YlGnBu", vmin=threshold - 10, vmax=135, aspect="auto")
         for (i, j), value in np.ndenumerate(table):
-            ax.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=12,
+            ax.text(j, i, f"{value:.0f}", ha="center", va="center",
                     color="#222222" if value >= threshold else INK)  # fmt: skip
-        ax.set_xticks(range(len(columns)), [f"{c:g}" for c in columns], fontsize=11)
-        ax.set_yticks(range(len(rows)), rows, fontsize=11)
+        ax.set_xticks(range(len(columns)), [f"{c:g}" for c in columns])
+        ax.set_yticks(range(len(rows)), rows)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         ax.annotate(name, (0.5, 1), xycoords="axes fraction", xytext=(0, 5), ha="center",
-                    textcoords="offset points", color=COLORS[name], fontweight="bold",
-                    fontsize=12)  # fmt: skip
-    axes[-1, 0].set_xlabel(xlabel, fontsize=11)
+                    textcoords="offset points", color=COLORS[name], fontweight="bold")  # fmt: skip
+    axes[-1, 0].set_xlabel(xlabel)
     return figure
 
 
@@ -657,7 +667,8 @@ def file_map(regions: Mapping[str, tuple[int, int]], outcomes: Mapping[int, str]
     for name, (first, end) in regions.items():
         shade = 0.35 if name == "tensors" else 0.12
         ax.axvspan(first / 1024, end / 1024, color=INK, alpha=shade / 2, lw=0)
-        ax.text((first + end) / 2048, len(rows) - 0.35, name, ha="center", va="bottom")
+        ax.annotate(name, ((first + end) / 2048, 1), xycoords=("data", "axes fraction"),
+                    xytext=(0, 4), textcoords="offset points", ha="center")  # fmt: skip
     for y, row in enumerate(rows):
         x = [position / 1024 for position, outcome in outcomes.items() if outcome == row]
         color = COLORS["without BN"] if "wrong" in row else COLORS["with BN"]
@@ -666,7 +677,7 @@ def file_map(regions: Mapping[str, tuple[int, int]], outcomes: Mapping[int, str]
     ax.set_yticks(range(len(rows)), [f"{r}\n{s:.0f} %" for r, s in zip(rows, share, strict=True)])
     ax.tick_params(left=False)
     ax.spines["left"].set_visible(False)
-    ax.set(xlim=(0, max(end for _, end in regions.values()) / 1024), ylim=(-0.6, len(rows) + 0.1))
+    ax.set(xlim=(0, max(end for _, end in regions.values()) / 1024), ylim=(-0.6, len(rows) - 0.4))
     ax.set_xlabel("position in the file (KiB)")
     return figure
 
@@ -679,8 +690,9 @@ def departures(results: Mapping[str, Sequence[Sequence[float]]], start: int, yla
         start: epochs before the first of them.
         ylabel: what the distances are.
     """
-    figure, axes = plt.subplots(1, len(results), figsize=(WIDTH, 2.6), sharey=True)
-    for ax, (name, runs) in zip(axes, results.items(), strict=True):
+    rows = -(-len(results) // 2)
+    figure, axes = plt.subplots(rows, 2, figsize=(WIDTH, 2.1 * rows), sharey=True, squeeze=False)
+    for ax, (name, runs) in zip(axes.flat, results.items(), strict=False):
         exact = not np.any(runs)
         color = COLORS["with BN" if exact else "without BN"]
         epochs = np.arange(start + 1, start + 1 + len(runs[0]))
@@ -694,6 +706,7 @@ def departures(results: Mapping[str, Sequence[Sequence[float]]], start: int, yla
         ax.margins(x=0.15)
         ax.annotate(name, (0.5, 1), xycoords="axes fraction", xytext=(0, 6), ha="center",
                     textcoords="offset points", color=color, fontweight="bold")  # fmt: skip
+    for ax in axes[-1]:
         ax.set_xlabel("epoch")
-    axes[0].set_ylabel(ylabel)
+    figure.supylabel(ylabel)
     return figure

@@ -1,0 +1,50 @@
+"""What of the assignments must not reach students: solutions, hidden tests, model answers."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from bs4 import BeautifulSoup
+
+from scoring import ASSIGNMENTS, release, source
+
+REGION = re.compile(r"### BEGIN (?:SOLUTION|HIDDEN TESTS)\n(.*?)### END", re.DOTALL)
+LONG = 40  # characters that two authors do not write by chance
+
+
+def squeezed(text: str) -> str:
+    """Return a text without spaces and quotes, which differ between formats."""
+    return re.sub(r"[\s\"'`\\]", "", text)
+
+
+def secrets(name: str) -> Iterator[str]:
+    """Yield lines of an assignment that only its source may contain."""
+    notebook = source(name)
+    shown = squeezed("\n".join(cell.source for cell in release(source(name)).cells))
+    for cell in notebook.cells:
+        answer = cell.metadata.get("nbgrader", {}).get("solution")
+        texts = REGION.findall(cell.source)
+        if answer and cell.cell_type == "markdown":
+            texts = [cell.source]
+        for line in "\n".join(texts).splitlines():
+            line = squeezed(line)
+            if len(line) >= LONG and line not in shown:
+                yield line
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a file as a reader sees it."""
+    text = path.read_text(encoding="utf-8", errors="ignore")
+    if path.suffix == ".html":
+        return BeautifulSoup(text, "html.parser").get_text()
+    if path.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        return "\n".join("".join(cell["source"]) for cell in cells)
+    return text
+
+
+def leaks(path: Path) -> list[str]:
+    """Return the secrets of all assignments that a file contains."""
+    text = squeezed(text_of(path))
+    return [line for name in ASSIGNMENTS for line in secrets(name) if line in text]

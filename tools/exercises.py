@@ -1,0 +1,96 @@
+"""The exercises of the book: where they stand, how difficult they are, and what checks them."""
+
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from contents import Entry
+
+# The one place that says what a level is. A directive names its level: `:class: medium`.
+LEVELS = {
+    "easy": "You apply one definition or formula of the chapter as it stands.",
+    "medium": "You combine two ideas, or carry one over to a case that the chapter does not show.",
+    "hard": "You find the way yourself: you derive a result, or design code in which several "
+    "conditions hold at once.",
+}
+EXERCISE = re.compile(r"\{exercise\} *(?P<title>[^\n]*)\n(?P<options>(?::[^\n]*\n)*)")
+CHECK = re.compile(r"^check\(\"(\w+)\"", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise as its chapter states it. What the chapter leaves out is empty."""
+
+    title: str
+    label: str
+    level: str
+    check: str
+
+
+def exercises(notebook: NotebookNode) -> list[Exercise]:
+    """Return the exercises of a notebook in their order, each with the first check behind it."""
+    found: list[Exercise] = []
+    waiting = False
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            if waiting and (check := CHECK.search(cell.source)):
+                last = found[-1]
+                found[-1] = Exercise(last.title, last.label, last.level, check[1])
+                waiting = False
+            continue
+        for match in EXERCISE.finditer(cell.source):
+            found.append(Exercise(match["title"], *read_options(match["options"]), check=""))
+            waiting = True
+    return found
+
+
+def read_options(options: str) -> tuple[str, str]:
+    """Return the label and the level that the options of a directive name."""
+    label = re.search(r"^:label: *(\S+)", options, re.MULTILINE)
+    classes = re.search(r"^:class: *(.*)", options, re.MULTILINE)
+    levels = [name for name in (classes[1].split() if classes else []) if name in LEVELS]
+    return label[1] if label else "", levels[0] if len(levels) == 1 else ""
+
+
+def read_exercises(entries: list[Entry]) -> list[tuple[Entry, list[Exercise]]]:
+    """Return the notebooks of the book that hold exercises, with them."""
+    notebooks = [entry for entry in entries if entry.path.suffix == ".ipynb"]
+    read = [(entry, exercises(nbformat.read(entry.path, as_version=4))) for entry in notebooks]
+    return [(entry, found) for entry, found in read if found]
+
+
+def list_of_levels(chapters: list[tuple[Entry, list[Exercise]]]) -> list[str]:
+    """Return what each level means and how many exercises have it, in Markdown."""
+    counts = Counter(exercise.level for _, found in chapters for exercise in found)
+    lines = [
+        f"The book has {counts.total()} exercises in {len(chapters)} chapters, at three levels.",
+        "",
+    ]
+    for level, meaning in LEVELS.items():
+        noun = "exercise" if counts[level] == 1 else "exercises"
+        lines += [f"{{level}}`{level}` ({counts[level]} {noun})", f": {meaning}", ""]
+    return lines
+
+
+def list_of_exercises(chapters: list[tuple[Entry, list[Exercise]]], folder: Path) -> list[str]:
+    """Return all exercises in Markdown, under a heading for each part and chapter.
+
+    Links are as seen from `folder`.
+    """
+    lines, part = [], None
+    for entry, found in chapters:
+        if entry.part != part:
+            part = entry.part
+            lines += [f"## {part}", ""]
+        link = Path(os.path.relpath(entry.path, folder)).as_posix()
+        lines += [f"### [{entry.title}]({link})", ""]
+        for exercise in found:
+            reference = f"{{numref}}`{{number}}. {exercise.title} <{exercise.label}>`"
+            lines.append(f"- {{level}}`{exercise.level}` {reference} `{exercise.check}`")
+        lines.append("")
+    return lines

@@ -1,0 +1,110 @@
+"""Grade what a class has handed in.
+
+    python tools/grade.py A1 path/to/folder --deadline "2026-12-01 18:00"
+    python tools/grade.py A1                          again, without new submissions
+    python tools/grade.py A1 --only "Ada Lovelace"    one that has been collected, as a job
+
+Submissions are collected, graded side by side and reported. What has been graded and has not
+changed is left as it is: after an interruption the same command goes on. Marks that a person gave
+since then appear in the results.
+"""
+
+import argparse
+import multiprocessing
+import os
+import sys
+import threading
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from datetime import datetime
+from pathlib import Path
+
+from tqdm import tqdm
+
+from grading.collect import collect
+from grading.course import Course
+from grading.one import grade, graded
+from grading.report import MARK, set_deadline, table, write_results
+from grading.sandbox import SandboxError, available
+
+TASKS = 25  # submissions that a process grades before a new one takes its place
+
+
+def end_with_parent() -> None:
+    """Let this process end when the one that started it has been killed."""
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def grade_all(course: Course, assignment: str, processes: int) -> dict[str, list[str]]:
+    """Grade all submissions that are not; return a remark on each that could not be."""
+    waiting = [s for s in course.students(assignment) if not graded(course, assignment, s)]
+    failed = {}
+    pool = ProcessPoolExecutor(
+        processes,
+        # A fresh process has no threads or locks of this one.
+        mp_context=multiprocessing.get_context("spawn"),
+        max_tasks_per_child=TASKS,
+        initializer=end_with_parent,
+    )
+    with pool, tqdm(total=len(waiting), desc=assignment, unit="submission") as bar:
+        jobs = {pool.submit(grade, course, assignment, student): student for student in waiting}
+        try:
+            for job in as_completed(jobs):
+                if error := job.exception():
+                    failed[jobs[job]] = [f"could not be graded: {error}"]
+                bar.update()
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return failed
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Grade what a class has handed in.")
+    parser.add_argument("assignment", help="such as A1")
+    parser.add_argument("folder", nargs="?", type=Path, help="a notebook or zip file per student")
+    parser.add_argument("--deadline", type=datetime.fromisoformat, help='"2026-12-01 18:00"')
+    parser.add_argument("--only", metavar="STUDENT", help="grade this one, write no results")
+    parser.add_argument("--no-sandbox", action="store_true", help="run the code unprotected")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="side by side")
+    parser.add_argument("--course", type=Path, default=Course.root, help="where it all lies")
+    options = parser.parse_args(arguments)
+    course = Course(options.course.resolve(), sandbox=not options.no_sandbox)
+    assignment = options.assignment
+    try:
+        if course.sandbox and (reason := available()):
+            raise SandboxError(
+                f"{reason}. Students' code would run unprotected, with your rights. "
+                "If you want that: make grade SANDBOX=none ..."
+            )
+        if assignment not in course.assignments:
+            known = ", ".join(course.assignments)
+            raise FileNotFoundError(f"there is no assignment {assignment!r}, but {known}")
+        if options.only:
+            record = grade(course, assignment, options.only)
+            print(f"{options.only}: graded in {record['seconds']} s", *record["remarks"], sep="; ")
+            return 0
+        remarks = collect(course, assignment, options.folder) if options.folder else {}
+    except (SandboxError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    if options.deadline:
+        set_deadline(course, assignment, options.deadline)
+    failed = grade_all(course, assignment, options.processes)
+    for student, remark in failed.items():
+        remarks[student] = remarks.get(student, []) + remark
+    rows = write_results(course, assignment, remarks)
+    results = course.results(assignment)
+    print(table(rows))
+    print(f"{len(rows)} submissions, {len(failed)} not graded.", end=" ")
+    print(f"{sum(row['status'] == MARK for row in rows)} with an answer to mark: make marking")
+    print(f"The grades: {results / 'grades.csv'}, the feedback: {results / 'feedback'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

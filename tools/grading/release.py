@@ -1,0 +1,44 @@
+"""Make what students get of an assignment.
+
+nbgrader takes out the solutions and the hidden tests and notes the tests in its gradebook. Parts
+of normlab that an assignment imports come along as cells, so that the notebook runs on Colab.
+"""
+
+import zipfile
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbgrader.converters import GenerateAssignment
+
+from grading.course import ROOT, Course
+from package_parts import parts
+from run import code_cells
+from standalone import package_cells
+
+
+def package(course: Course, assignment: str) -> dict[str, str]:
+    """Return the files of normlab that an assignment imports, as text by their path."""
+    notebook = nbformat.read(course.source(assignment), as_version=4)
+    code = "\n".join(cell.source for cell in code_cells(notebook))
+    return parts(code, ROOT / "src")
+
+
+def release(course: Course, assignment: str) -> Path:
+    """Write the student version of an assignment and return the path of its zip file."""
+    coursedir = course.coursedir(assignment)
+    GenerateAssignment(coursedir=coursedir, config=coursedir.config, force=True).start()
+    path = course.release(assignment)
+    notebook = nbformat.read(path, as_version=4)
+    with_package(notebook, package(course, assignment))
+    nbformat.write(notebook, path)
+    archive = course.root / "release" / f"{assignment}.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.write(path, f"{assignment}/{path.name}")
+    return archive
+
+
+def with_package(notebook: NotebookNode, files: dict[str, str]) -> None:
+    """Put the cells that write `files` behind the first cell of a notebook."""
+    code = "\n".join(cell.source for cell in code_cells(notebook))
+    notebook.cells[1:1] = package_cells(files, code)
