@@ -118,7 +118,9 @@ def test_the_page_quotes_what_a_check_really_says(capsys: pytest.CaptureFixture)
 
 
 @pytest.mark.parametrize(
-    "answer", [lambda *_: 7, lambda *_: 1 / 0], ids=["unknown mistake", "error"]
+    "answer",
+    [lambda *_: 7, lambda *_: None, lambda *_: 1 / 0],
+    ids=["an unknown mistake", "nothing", "an error"],
 )
 def test_the_page_knows_the_other_answers_of_a_check(answer) -> None:
     patterns = [

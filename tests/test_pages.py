@@ -12,6 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from browser import CHROMIUM, Page, needs_browser, sync_api
+from leaks import leaks
 from rules import ROOT
 
 pytestmark = [pytest.mark.browser, needs_browser]
@@ -93,6 +94,14 @@ def mathematics_is_done(page: Page) -> None:
 
 def test_there_are_pages() -> None:
     assert "index.html" in PAGES and len(PAGES) > 10
+
+
+@pytest.mark.parametrize("folder", ["", "_sources"])
+def test_no_file_of_the_book_holds_a_solution_of_an_assignment(folder):
+    kinds = (".html", ".ipynb", ".md", ".txt", ".js")
+    files = [p for p in (BOOK / folder).rglob("*") if p.suffix in kinds]
+    assert files
+    assert {str(p): found for p in files if (found := leaks(p))} == {}
 
 
 @every_page

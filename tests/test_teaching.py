@@ -1,13 +1,17 @@
-"""What tools/teaching.py tells a teacher about the chapters."""
+"""What tools/teaching.py tells a teacher about the chapters, and what the page says beside it."""
 
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbgrader.utils import is_grade
 
 from contents import Entry, read_contents
+from grading.sandbox import MEGABYTE, Limits
 from rules import ROOT
+from scoring import ASSIGNMENTS, points, source
 from teaching import duration, map_of_needs, needs, study_time, table_of_work, work
 
 
@@ -84,3 +88,30 @@ def test_chapters_need_only_earlier_chapters() -> None:
     for entry in read_contents(ROOT):
         if entry.question:
             assert all(other < entry.path.stem[:2] for other in needs(entry))
+
+
+# --- the page for instructors ---------------------------------------------------------------------
+
+PAGE = (ROOT / "appendix" / "for-instructors.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+def test_the_page_gives_the_points_of_an_assignment(name: str) -> None:
+    row = re.search(rf"^\| \[{name}\].*\| ([\d, ]+) \| (\d+) \|$", PAGE, re.MULTILINE)
+    cells = [cell for cell in source(name).cells if is_grade(cell)]
+    written = [cell.metadata.nbgrader.points for cell in cells if cell.cell_type == "markdown"]
+    assert sum(map(int, row[1].split(","))) == sum(points(source(name)).values())
+    assert int(row[2]) == sum(written)
+
+
+def test_the_page_gives_the_limits_of_the_sandbox() -> None:
+    limits = Limits()
+    for text in (
+        f"{limits.cell_seconds} seconds a cell",
+        f"{limits.notebook_seconds} seconds a notebook",
+        f"{limits.memory // MEGABYTE:,} MB of memory",
+        f"{limits.processes} processes",
+        f"{limits.output:,} characters",
+        f"{limits.files // MEGABYTE} MB",
+    ):
+        assert text in PAGE

@@ -21,9 +21,13 @@ INSIDE = {
     "numpy": ("numpy", "numpy.testing._private.utils"),
 }
 
+# What changes by itself: the kernel replaces `input` for each cell, and torch wraps `manual_seed`
+# when the first optimizer is made.
+CHANGING = ["builtins.input", "torch.manual_seed", "torch.random.manual_seed", "sys.excepthook"]
+
 # Both run in the kernel, in a namespace that student code does not see.
 FINGERPRINT = """
-import builtins, sys, types
+import builtins, hashlib, json, sys, types
 from IPython import get_ipython
 
 def of(value):
@@ -37,7 +41,8 @@ for name in ["builtins", *MODULES]:
     for key, value in list(vars(module).items()) if module else ():
         if callable(value):
             found[f"{name}.{key}"] = of(value)
-        if isinstance(value, type) and str(value.__module__).startswith(name):
+        old = key.endswith("Tensor") and key != "Tensor"  # ten names of torch from before 0.4
+        if isinstance(value, type) and str(value.__module__).startswith(name) and not old:
             for method, function in list(vars(value).items()):
                 if callable(function):
                     found[f"{name}.{key}.{method}"] = of(function)
@@ -58,7 +63,8 @@ found["IPython: transformers"] = [
         transformers.line_transforms, transformers.token_transformers,
     )
 ]
-found.pop("builtins.input")  # the kernel itself replaces it for each cell
+for name in CHANGING:
+    found.pop(name, None)
 found["sys.settrace"] = [id(sys.gettrace()), id(sys.getprofile())]
 found["__builtins__"] = id(shell.user_ns.get("__builtins__"))
 if "torch" in sys.modules:

@@ -57,8 +57,12 @@ def available() -> str:
             return f"there is no {program}: install the package {package}"
     with tempfile.TemporaryDirectory() as folder:
         command = [*inside(Path(folder), Limits()), "true"]
-        if subprocess.run(command, capture_output=True).returncode:
-            return "bwrap cannot make a sandbox: are user namespaces switched off?"
+        attempt = subprocess.run(command, capture_output=True, text=True)
+        if attempt.returncode:
+            return (
+                f"bwrap cannot make a sandbox ({attempt.stderr.strip()}). Where Ubuntu forbids it: "
+                "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+            )
     return ""
 
 
