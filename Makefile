@@ -44,7 +44,7 @@ grade: $(READY) ## grade a class: make grade A=A1 FROM=folder DEADLINE="2026-12-
 
 marking: $(READY) ## mark the written answers in the browser
 	cd assignments && ../$(BIN)/jupyter server --ServerApp.open_browser=True \
-	  --ServerApp.default_url=/formgrader --ServerApp.root_dir=.
+	  --ServerApp.default_url=/formgrader/gradebook --ServerApp.root_dir=.
 
 test-grading: $(READY) ## grade 200 submissions, and every wrong solution with nbgrader
 	$(BIN)/pytest -m slow tests/test_grading_at_scale.py --dist load

@@ -1,6 +1,6 @@
 """Score an assignment in this process, in a second: what nbgrader does, without a kernel.
 
-A test of tests/test_grading.py shows that nbgrader itself gives the same points.
+tests/test_grading_at_scale.py shows that nbgrader itself gives the same points.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import nbformat
 from nbclient.client import NotebookClient
 from nbformat import NotebookNode
 from nbgrader.preprocessors import ClearHiddenTests, ClearSolutions
-from nbgrader.utils import is_grade
+from nbgrader.utils import is_grade, is_solution
 
 SOURCE = Path(__file__).parent.parent / "assignments" / "source"
 ASSIGNMENTS = sorted(path.name for path in SOURCE.iterdir() if path.is_dir())
@@ -43,11 +43,14 @@ def source(assignment: str) -> NotebookNode:
     return nbformat.read(SOURCE / assignment / f"{assignment}.ipynb", as_version=4)
 
 
+def untouched(notebook: NotebookNode) -> NotebookNode:
+    """Return what is graded when a student hands the release in as it is."""
+    return ClearSolutions().preprocess(notebook, {})[0]
+
+
 def release(notebook: NotebookNode) -> NotebookNode:
     """Return what students get, before the parts of normlab are added."""
-    for preprocessor in (ClearSolutions(), ClearHiddenTests()):
-        notebook, _ = preprocessor.preprocess(notebook, {})
-    return notebook
+    return ClearHiddenTests().preprocess(untouched(notebook), {})[0]
 
 
 def grade_id(cell: NotebookNode) -> str:
@@ -60,18 +63,37 @@ def points(notebook: NotebookNode) -> dict[str, float]:
     return {grade_id(cell): cell.metadata.nbgrader.points for cell in cells}
 
 
-def failures(notebook: NotebookNode, cells: Mapping[str, str] | None = None) -> dict[str, str]:
+def near(notebook: NotebookNode, cells: Mapping[str, str]) -> set[str]:
+    """Return the grade ids of the tests that follow some of the answers, up to the next answer."""
+    found, following = set(), False
+    for cell in notebook.cells:
+        if is_solution(cell):
+            following = grade_id(cell) in cells
+        elif is_grade(cell) and following:
+            found.add(grade_id(cell))
+    return found
+
+
+def failures(
+    notebook: NotebookNode, cells: Mapping[str, str] | None = None, only: set[str] | None = None
+) -> dict[str, str]:
     """Execute a notebook and return the message of every test cell that fails, by its grade id.
 
     Args:
         notebook: a source notebook, or what a student made of it.
         cells: sources that replace those of the notebook, by grade id.
+        only: the grade ids of the tests to execute, with the answers and what they need alone;
+            None for the whole notebook.
     """
     cells, namespace, failed = cells or {}, {"__name__": "__main__"}, {}
     unknown = set(cells) - {grade_id(cell) for cell in notebook.cells}
     assert not unknown, f"no cells {unknown}"
     for cell in notebook.cells:
         if cell.cell_type != "code" or SKIPPED in cell.metadata.get("tags", []):
+            continue
+        if only is not None and (
+            grade_id(cell) not in only if is_grade(cell) else not grade_id(cell)
+        ):
             continue
         message = run(cells.get(grade_id(cell), cell.source), namespace)
         if message and is_grade(cell):

@@ -25,5 +25,10 @@ def test_the_pdf_holds_every_page_and_its_links_stay_inside(tmp_path: Path) -> N
     entries = read_contents(ROOT)
     assert [part.title for part in parts] == list(dict.fromkeys(entry.part for entry in entries))
     assert chapters == [entry.title.replace("`", "") for entry in entries]
+    items = {
+        item.title: item for group in reader.outline if isinstance(group, list) for item in group
+    }
+    quiz = reader.get_destination_page_number(items["Quiz"])
+    assert "tempts because" in reader.pages[quiz + 1].extract_text()  # the answers are open
     starts = [reader.get_destination_page_number(part) for part in parts]
     assert starts == sorted(starts) and len(reader.pages) > 100

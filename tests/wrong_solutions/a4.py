@@ -234,7 +234,7 @@ WRONG = [
     ),
     wrong(
         "company noise: the probe may accompany itself",
-        ("company-visible",),
+        ("company-visible", "company-theory"),
         COMPANY_NOISE,
         (
             "torch.randperm(len(x) - 1, generator=generator) + 1",

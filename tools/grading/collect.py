@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 from nbgrader.utils import is_grade, is_solution
 
-from grading.course import Course
+from grading.course import Course, write
 
 LARGEST = 50 * 2**20  # bytes of a notebook
 MOST = 1000  # cells
@@ -244,10 +244,3 @@ def collect(course: Course, assignment: str, folder: Path) -> dict[str, list[str
         write(path.parent / "timestamp.txt", submission.time.strftime("%Y-%m-%d %H:%M:%S UTC"))
         remarks[submission.student] = submission.remarks
     return remarks
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file in one step."""
-    new = path.with_suffix(".new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)

@@ -108,3 +108,10 @@ class Course:
 
     def coursedir(self, assignment: str = "", student: str = "*") -> CourseDirectory:
         return CourseDirectory(config=self.config(assignment, student))
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file in one step."""
+    new = path.with_suffix(".new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)

@@ -1,8 +1,8 @@
 """Grade one submission that has been collected, and nothing else.
 
-nbgrader executes it, with the kernel in the sandbox,
-writes the points into the gradebook and the feedback page. A record of it is written last: where
-there is none, the work was broken off and is done again.
+nbgrader executes it, with the kernel in the sandbox, and writes the points into the gradebook and
+the feedback page. A record of it is written last: where there is none, the work was broken off and
+is done again.
 """
 
 import hashlib
@@ -16,18 +16,12 @@ from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader.utils import is_grade
 
-from grading.collect import write
-from grading.course import Course
+from grading.course import Course, write
 from grading.feedback import TEMPLATE, TEMPLATES, harmless
 from grading.release import package
 from grading.sandbox import SandboxError, available
 
-OURS = (
-    "Stopped",
-    "NotExecuted",
-    "Tampering",
-    "NoAnswer",
-)  # errors that the grader gives, not Python
+OURS = {"Stopped", "NotExecuted", "Tampering", "NoAnswer"}  # errors of the grader, not of Python
 
 
 def grade(course: Course, assignment: str, student: str) -> dict:

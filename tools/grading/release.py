@@ -8,7 +8,6 @@ import zipfile
 from pathlib import Path
 
 import nbformat
-from nbformat import NotebookNode
 from nbgrader.converters import GenerateAssignment
 
 from grading.course import ROOT, Course
@@ -30,15 +29,10 @@ def release(course: Course, assignment: str) -> Path:
     GenerateAssignment(coursedir=coursedir, config=coursedir.config, force=True).start()
     path = course.release(assignment)
     notebook = nbformat.read(path, as_version=4)
-    with_package(notebook, package(course, assignment))
+    code = "\n".join(cell.source for cell in code_cells(notebook))
+    notebook.cells[1:1] = package_cells(package(course, assignment), code)
     nbformat.write(notebook, path)
     archive = course.root / "release" / f"{assignment}.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         file.write(path, f"{assignment}/{path.name}")
     return archive
-
-
-def with_package(notebook: NotebookNode, files: dict[str, str]) -> None:
-    """Put the cells that write `files` behind the first cell of a notebook."""
-    code = "\n".join(cell.source for cell in code_cells(notebook))
-    notebook.cells[1:1] = package_cells(files, code)
