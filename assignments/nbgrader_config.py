@@ -1,4 +1,4 @@
-"""What nbgrader's own commands need when they are started in this folder; see `make marking`."""
+"""What nbgrader needs when it is started in this folder: `make marking`."""
 
 import sys
 from pathlib import Path

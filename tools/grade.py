@@ -12,16 +12,19 @@ since then appear in the results.
 import argparse
 import multiprocessing
 import os
+import subprocess
 import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import datetime
 from pathlib import Path
 
+import nbformat
 from tqdm import tqdm
 
 from grading.collect import collect
 from grading.course import Course
+from grading.execute import imported
 from grading.one import grade, graded
 from grading.report import MARK, set_deadline, table, write_results
 from grading.sandbox import SandboxError, available
@@ -37,6 +40,15 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def write_bytecode(course: Course, assignment: str) -> None:
+    """Import what an assignment imports: Python keeps it compiled, which the sandbox cannot do."""
+    cells = nbformat.read(course.source(assignment), as_version=4).cells
+    names = {n for c in cells if c.cell_type == "code" for n in imported(c.source)}
+    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    names = sorted(name for name in names if not name.startswith("normlab"))
+    subprocess.run([sys.executable, "-c", code, *names], capture_output=True)
 
 
 def grade_all(course: Course, assignment: str, processes: int) -> dict[str, list[str]]:
@@ -94,6 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     if options.deadline:
         set_deadline(course, assignment, options.deadline)
+    write_bytecode(course, assignment)
     failed = grade_all(course, assignment, options.processes)
     for student, remark in failed.items():
         remarks[student] = remarks.get(student, []) + remark

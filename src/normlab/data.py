@@ -1,7 +1,7 @@
 """The data sets of the course, as tensors in memory.
 
 `cifar10` takes the images from a folder, from the cache or from the network, and falls back to
-images drawn by code, so that every chapter runs everywhere. Three environment variables steer it:
+images drawn by code, so that every chapter runs everywhere. Three environment variables steer it::
 
     NORMLAB_DATA=shapes    use Shapes-10 and look for nothing
     NORMLAB_CIFAR10=...    a folder with CIFAR-10, in torchvision's layout or as class folders

@@ -476,7 +476,7 @@ WRONG = [
             (
                 "        shape = list(x.shape)\n",
                 "        shape = list(x.shape)\n"
-                "        if self.training and self.track_running_stats:\n"
+                "        if self.training and self.num_batches_tracked is not None:\n"
                 "            self.num_batches_tracked.add_(1)\n",
             ),
         ),

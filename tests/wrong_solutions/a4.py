@@ -340,6 +340,12 @@ WRONG = [
         ('"weight_decay": decay', '"weight_decay": 0.0'),
     ),
     wrong(
+        "fine-tuning: the gradients of all batches add up",
+        ("fine-tune-decay",),
+        FINE_TUNE,
+        ("                optimizer.zero_grad()\n", ""),
+    ),
+    wrong(
         "fine-tuning: biases are spared, gamma is not",
         ("fine-tune-decay",),
         FINE_TUNE,
