@@ -48,7 +48,10 @@ def write_bytecode(course: Course, assignment: str) -> None:
     names = {n for c in cells if c.cell_type == "code" for n in imported(c.source)}
     code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
     names = sorted(name for name in names if not name.startswith("normlab"))
-    subprocess.run([sys.executable, "-c", code, *names], capture_output=True)
+    if "torch" in names:
+        names.append("torch._dynamo")  # the first optimizer of a process imports it
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run([sys.executable, "-c", code, *names], env=environment, capture_output=True)
 
 
 def grade_all(course: Course, assignment: str, processes: int) -> dict[str, list[str]]:

@@ -22,25 +22,23 @@ def after_signature(cell: str, end: str, body: str) -> dict[str, str]:
 
 
 CONVERT = """def convert(model, make=BatchNorm):
+    if isinstance(model, _BatchNorm):
+        new = make(
+            model.num_features,
+            model.eps,
+            model.momentum,
+            model.affine,
+            model.track_running_stats,
+        )
+        new.load_state_dict(model.state_dict())
+        return new.train(model.training)
     for name, child in model.named_children():
-        if isinstance(child, _BatchNorm):
-            new = make(
-                child.num_features,
-                child.eps,
-                child.momentum,
-                child.affine,
-                child.track_running_stats,
-            )
-            new.load_state_dict(child.state_dict())
-            new.train(child.training)
-            setattr(model, name, new)
-        else:
-            convert(child, make)
+        setattr(model, name, convert(child, make))
     return model
 """
 CONVERT_WITH_TENSORS = CONVERT.replace(
-    "new.load_state_dict(child.state_dict())",
-    "new._parameters, new._buffers = child._parameters, child._buffers",
+    "new.load_state_dict(model.state_dict())",
+    "new._parameters, new._buffers = model._parameters, model._buffers",
 )
 
 WRONG = [
@@ -90,7 +88,7 @@ WRONG = [
             "state",
             ('self.register_buffer("num_batches_tracked", count)', "self.num_batches_tracked = 0"),
         ),
-        frozenset({"state-visible", "state-options", "state-travels"}),
+        frozenset({"layer-visible", "state-options", "state-travels", "state-visible"}),
     ),
     Wrong(
         "what is switched off exists all the same",
@@ -148,7 +146,7 @@ WRONG = [
     Wrong(
         "unbiased variance normalizes",
         changed("normalize", ("correction=0", "correction=1")),
-        frozenset({"normalize-visible", "normalize-ranks", "normalize-gradient", "layer-visible"}),
+        frozenset({"normalize-visible"}),
     ),
     Wrong(
         "eps is added to the standard deviation",
@@ -156,7 +154,7 @@ WRONG = [
             "normalize",
             ("torch.sqrt(var + eps).view(shape)", "(torch.sqrt(var) + eps).view(shape)"),
         ),
-        frozenset({"normalize-visible", "normalize-ranks", "normalize-gradient", "layer-visible"}),
+        frozenset({"normalize-ranks", "normalize-visible"}),
     ),
     Wrong(
         "reduces the batch dimension alone",
@@ -174,7 +172,7 @@ WRONG = [
 """,
         ),
         # the tests of question 4 that need images are lent a normalize
-        frozenset({"normalize-ranks", "normalize-gradient"}),
+        frozenset({"normalize-ranks"}),
     ),
     Wrong(
         "weight and bias go along the width",
@@ -183,7 +181,7 @@ WRONG = [
             ("y * weight.view(shape)", "y * weight"),
             ("y + bias.view(shape)", "y + bias"),
         ),
-        frozenset({"normalize-ranks", "normalize-gradient"}),
+        frozenset({"normalize-ranks"}),
     ),
     Wrong(
         "images only",
@@ -192,7 +190,7 @@ WRONG = [
             ("dims = (0, *range(2, x.dim()))", "dims = (0, 2, 3)"),
             ("shape = (1, -1) + (1,) * (x.dim() - 2)", "shape = (1, -1, 1, 1)"),
         ),
-        frozenset({"normalize-visible", "normalize-ranks", "normalize-gradient", "layer-visible"}),
+        frozenset({"layer-visible", "normalize-ranks", "normalize-visible"}),
     ),
     Wrong(
         "statistics are cut out of the graph",
@@ -216,7 +214,7 @@ WRONG = [
         changed(
             "normalize", ("(x - mean.view(shape)) / torch", "x.sub_(mean.view(shape)) / torch")
         ),
-        frozenset({"normalize-visible", "normalize-gradient", "layer-visible"}),
+        frozenset({"normalize-gradient"}),
     ),
     Wrong(
         "bias is forgotten without a weight",
@@ -226,7 +224,7 @@ WRONG = [
     Wrong(
         "given statistics are ignored",
         changed("normalize", ("if mean is None:", "if True:")),
-        frozenset({"normalize-visible", "normalize-ranks", "normalize-gradient", "layer-visible"}),
+        frozenset({"normalize-ranks", "normalize-visible"}),
     ),
     Wrong(
         "cheat: the function of PyTorch",
@@ -295,12 +293,12 @@ WRONG = [
     Wrong(
         "stores the biased variance",
         changed("remember", ("var * (count / (count - 1))", "var")),
-        frozenset({"remember-visible", "remember-average"}),
+        frozenset({"remember-visible"}),
     ),
     Wrong(
         "unbiased the wrong way round",
         changed("remember", ("count / (count - 1)", "(count - 1) / count")),
-        frozenset({"remember-visible", "remember-average"}),
+        frozenset({"remember-visible"}),
     ),
     Wrong(
         "assigns new tensors, in the graph",
@@ -336,7 +334,7 @@ WRONG = [
                 "layer.running_var.lerp_(var.mul_(count / (count - 1)), momentum)",
             ),
         ),
-        frozenset({"remember-average", "remember-graph"}),
+        frozenset({"remember-graph"}),
     ),
     Wrong(
         "momentum=None means 0.1",
@@ -375,7 +373,7 @@ WRONG = [
                 "            layer.num_batches_tracked.add_(1)\n",
             ),
         ),
-        frozenset({"remember-visible", "remember-average", "remember-graph", "layer-visible"}),
+        frozenset({"remember-average", "remember-visible"}),
     ),
     Wrong(
         "ignores that tracking was switched off",
@@ -405,12 +403,12 @@ WRONG = [
     Wrong(
         "eval mode uses the batch",
         changed("layer", ("if not self.training:\n", "if False:\n")),
-        frozenset({"layer-visible", "layer-modes", "layer-refuses"}),
+        frozenset({"layer-modes", "layer-visible"}),
     ),
     Wrong(
         "training mode uses the running statistics",
         changed("layer", ("if not self.training:\n", "if True:\n")),
-        frozenset({"layer-visible", "layer-modes", "layer-refuses"}),
+        frozenset({"layer-lasts", "layer-modes", "layer-refuses", "layer-visible"}),
     ),
     Wrong(
         "the flag of now decides in eval mode",
@@ -439,7 +437,7 @@ WRONG = [
             "layer",
             ("        if self.training:\n", "        if self.training and y.requires_grad:\n"),
         ),
-        frozenset({"layer-modes", "layer-lasts"}),
+        frozenset({"layer-lasts"}),
     ),
     Wrong(
         "no checks",
@@ -462,7 +460,7 @@ WRONG = [
     Wrong(
         "refuses single samples in eval mode too",
         changed("layer", ("if by_batch and count == 1", "if count == 1")),
-        frozenset({"layer-visible", "layer-refuses"}),
+        frozenset({"layer-visible"}),
     ),
     Wrong(
         "refuses a batch of one image",
@@ -489,6 +487,23 @@ WRONG = [
             ("one value per channel: got the shape {shape}", "expected more than one value"),
         ),
         frozenset({"layer-refuses"}),
+    ),
+    Wrong(
+        "counts samples, not values",
+        changed("layer", ("x.numel() // self.num_features", "len(x)")),
+        frozenset({"layer-refuses", "layer-lasts"}),
+    ),
+    Wrong(
+        "remembers twice",
+        changed(
+            "layer",
+            (
+                "            remember(self, mean, var, count)\n",
+                "            remember(self, mean, var, count)\n"
+                "            remember(self, mean, var, count)\n",
+            ),
+        ),
+        frozenset({"layer-visible"}),
     ),
     Wrong(
         "keeps its last input",
@@ -520,16 +535,21 @@ WRONG = [
     Wrong(
         "copies of the parameters, of one type, one per place",
         {"convert": CONVERT},
-        frozenset({"convert-settings", "convert-shared"}),
+        frozenset({"convert-settings", "convert-shared", "convert-visible"}),
     ),
     Wrong(
         "a shared layer becomes several",
         {"convert": CONVERT_WITH_TENSORS},
-        frozenset({"convert-shared"}),
+        frozenset({"convert-shared", "convert-visible"}),
     ),
     Wrong(
         "children only",
-        {"convert": CONVERT_WITH_TENSORS.replace("convert(child, make)", "pass")},
+        {
+            "convert": CONVERT_WITH_TENSORS.replace(
+                "convert(child, make)",
+                "convert(child, make) if isinstance(child, _BatchNorm) else child",
+            )
+        },
         frozenset({"convert-visible", "convert-shared"}),
     ),
     Wrong(
@@ -540,7 +560,7 @@ WRONG = [
     Wrong(
         "eps and momentum are lost",
         changed("convert", ("old.eps", "1e-5"), ("old.momentum", "0.1")),
-        frozenset({"convert-settings", "convert-shared"}),
+        frozenset({"convert-settings"}),
     ),
     Wrong(
         "mode of the model for all layers",
@@ -568,11 +588,16 @@ WRONG = [
         changed(
             "convert",
             (
-                "    if isinstance(model, _BatchNorm):",
-                "    family = nn.BatchNorm1d, nn.BatchNorm2d\n    if isinstance(model, family):",
+                "            if isinstance(child, _BatchNorm):",
+                "            if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):",
             ),
         ),
-        frozenset({"convert-shared"}),
+        frozenset({}),
+    ),
+    Wrong(
+        "a model that is a layer itself is forgotten",
+        changed("convert", ("    if isinstance(model, _BatchNorm):", "    if False:")),
+        frozenset({"convert-visible"}),
     ),
     Wrong(
         "a copy is converted",
