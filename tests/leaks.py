@@ -7,10 +7,12 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 
+from rules import ROOT
 from scoring import ASSIGNMENTS, release, source
 
 REGION = re.compile(r"### BEGIN (?:SOLUTION|HIDDEN TESTS)\n(.*?)### END", re.DOTALL)
 LONG = 40  # characters that two authors do not write by chance
+PACKAGE = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "src").rglob("*.py"))
 
 
 def squeezed(text: str) -> str:
@@ -21,7 +23,7 @@ def squeezed(text: str) -> str:
 def secrets(name: str) -> Iterator[str]:
     """Yield lines of an assignment that only its source may contain."""
     notebook = source(name)
-    shown = squeezed("\n".join(cell.source for cell in release(source(name)).cells))
+    shown = squeezed("\n".join([PACKAGE, *(c.source for c in release(source(name)).cells)]))
     for cell in notebook.cells:
         answer = cell.metadata.get("nbgrader", {}).get("solution")
         texts = REGION.findall(cell.source)

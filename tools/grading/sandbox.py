@@ -77,11 +77,13 @@ def inside(connection: Path, limits: Limits, package: Path | None = None) -> lis
     python = [sys.prefix, sys.base_prefix]  # of the environment, and what that was made from
     command = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session"]
     command += ["--cap-drop", "ALL", "--hostname", "grading"]
-    for path in [*SYSTEM, *SETTINGS, *python]:
+    for path in [*SYSTEM, *SETTINGS]:
         command += ["--ro-bind-try", path, path]
     command += ["--proc", "/proc", "--dev", "/dev"]
     for path in ("/tmp", "/dev/shm", HOME):
         command += ["--size", str(limits.files), "--tmpfs", path]
+    for path in python:  # after the empty folders: a project may lie in /tmp
+        command += ["--ro-bind", path, path]
     if package:
         command += ["--ro-bind", str(package), f"{HOME}/normlab"]
     command += ["--bind", str(connection), str(connection), "--chdir", HOME]
