@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from bs4 import BeautifulSoup
@@ -20,10 +20,12 @@ def squeezed(text: str) -> str:
     return re.sub(r"[\s\"'`\\]", "", text)
 
 
-def secrets(name: str) -> Iterator[str]:
-    """Yield lines of an assignment that only its source may contain."""
+@cache
+def secrets(name: str) -> frozenset[str]:
+    """Return the lines of an assignment that only its source may contain."""
     notebook = source(name)
     shown = squeezed("\n".join([PACKAGE, *(c.source for c in release(source(name)).cells)]))
+    found = set()
     for cell in notebook.cells:
         answer = cell.metadata.get("nbgrader", {}).get("solution")
         texts = REGION.findall(cell.source)
@@ -32,7 +34,8 @@ def secrets(name: str) -> Iterator[str]:
         for line in "\n".join(texts).splitlines():
             line = squeezed(line)
             if len(line) >= LONG and line not in shown:
-                yield line
+                found.add(line)
+    return frozenset(found)
 
 
 def text_of(path: Path) -> str:
