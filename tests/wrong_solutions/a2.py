@@ -535,12 +535,12 @@ WRONG = [
     Wrong(
         "copies of the parameters, of one type, one per place",
         {"convert": CONVERT},
-        frozenset({"convert-settings", "convert-shared", "convert-visible"}),
+        frozenset({"convert-settings", "convert-shared"}),
     ),
     Wrong(
         "a shared layer becomes several",
         {"convert": CONVERT_WITH_TENSORS},
-        frozenset({"convert-shared", "convert-visible"}),
+        frozenset({"convert-shared"}),
     ),
     Wrong(
         "children only",
@@ -592,7 +592,7 @@ WRONG = [
                 "            if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):",
             ),
         ),
-        frozenset({}),
+        frozenset({"convert-shared"}),
     ),
     Wrong(
         "a model that is a layer itself is forgotten",
