@@ -15,7 +15,7 @@ book: $(READY) ## build the book from the stored outputs, with every warning an 
 	$(BIN)/python tools/check_html.py _build/html
 	@echo "The book is in _build/html/index.html"
 
-test: $(READY) ## run every test: the package, every cell of every chapter, the book
+test: $(READY) ## run the tests: the package, every cell of every chapter, the book
 	$(BIN)/pytest
 	@echo "All tests passed: the package, every cell of every chapter, the book."
 

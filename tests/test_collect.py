@@ -10,7 +10,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 import courses
 from courses import ANSWER, DOUBLE, HALF, NAME, answered
-from grading.collect import Unreadable, collect, find, read, restore, student_id
+from grading.collect import Unreadable, collect, find, read, restore
+from grading.course import student_id
 from grading.release import release
 
 
@@ -213,9 +214,9 @@ def test_letters_that_mean_something_to_the_system_are_written_as_numbers():
 
 def test_what_cannot_be_read_becomes_an_empty_submission_that_says_why(course, tmp_path):
     (tmp_path / "Bob.ipynb").write_text("")
-    remarks = collect(course, NAME, tmp_path)
+    collect(course, NAME, tmp_path)
     notebook = nbformat.read(course.submitted(NAME, "Bob"), as_version=4)
-    assert remarks == {"Bob": ["Bob.ipynb is empty"]}
+    assert course.remarks(NAME, "Bob").read_text() == "Bob.ipynb is empty"
     assert notebook.cells[0].source == "**Bob.ipynb is empty**"
     assert DOUBLE not in sources(notebook)
 

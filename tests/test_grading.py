@@ -20,9 +20,11 @@ import courses
 import grade as command
 from courses import DOUBLE, FULL, NAME, answered
 from grading import sandbox
+from grading.course import Course
 from grading.one import grade, graded, marks
 from grading.release import release
 from grading.report import harmless
+from grading.sandbox import Limits
 
 pytestmark = pytest.mark.skipif(bool(sandbox.available()), reason=sandbox.available() or "-")
 
@@ -149,13 +151,20 @@ def test_a_flood_of_output_is_cut(course, score):
     assert len(page) < 2_000_000
 
 
-def test_a_notebook_that_breaks_off_again_and_again_ends(course, score):
+def test_a_notebook_that_breaks_off_again_and_again_keeps_its_points(course, score):
     notebook = answered(course)
     for number in range(6):
         notebook.cells.insert(2, nbformat.v4.new_code_cell(f"import os\nos._exit({number})"))
     points, remarks, _ = score(notebook)
+    assert (points, remarks) == (FULL, "a cell of the student: it ended Python")
+
+
+def test_a_notebook_has_a_time_of_its_own(course, score):
+    course = Course(course.root, limits=Limits(cell_seconds=4, notebook_seconds=5))
+    endless = "def double(x):\n    while True:\n        pass"
+    points, remarks, _ = score(answered(course, double=endless), course=course)
     assert points == 0
-    assert "half-hidden: the notebook had broken off before" in remarks
+    assert "half-hidden: the notebook took more than 5 seconds" in remarks
 
 
 @pytest.fixture
@@ -363,24 +372,38 @@ def test_a_class_is_graded_with_one_command(copy, folder, capsys):
     assert found["Ada Lövelace"]["double-hidden"] == "2.0"
     assert found["Ada Lövelace"]["status"] == "an answer waits to be marked"
     assert found["Cid"]["remarks"] == "Cid.ipynb is empty"
-    assert all("days" in row["late"] for row in found.values())
+    assert all(float(row["late"]) > 24 for row in found.values())
     pages = sorted(p.name for p in (copy.results(NAME) / "feedback").iterdir())
     assert pages == ["Ada Lövelace.html", "Bob.html", "Cid.html"]
     assert "Cid.ipynb is empty" in capsys.readouterr().out
 
-    # Nothing is graded twice; a person's marks and a new submission count.
+    # Nothing is graded twice; a person's marks, a new submission and a list of the class count.
+    (copy.root / "students.txt").write_text("Ada Lövelace\nBob\nDora\n", encoding="utf-8")
     times = {s: copy.record(NAME, s).stat().st_mtime_ns for s in found}
     nbformat.write(answered(copy), folder / "Bob.ipynb")
+    nbformat.write(answered(copy, double="double = None"), folder / "Ada Lövelace.ipynb")
     with Gradebook(copy.gradebook) as book:
         mark = book.find_grade("why", NAME, NAME, "Ada Lövelace")
         mark.manual_score, mark.needs_manual_grade = 1.5, False
+        book.find_comment("why", NAME, NAME, "Ada Lövelace").manual_comment = "Well argued."
         book.db.commit()
+    assert command.main([*arguments, "--collect"]) == 0
+    assert not graded(copy, NAME, "Bob")
+    arguments.remove(str(folder))
     assert command.main(arguments) == 0
     found = rows(copy)
-    assert float(found["Ada Lövelace"]["score"]) == 7.5
+    assert (found["Dora"]["score"], found["Dora"]["status"]) == ("0", "nothing handed in")
+    assert found["Cid"]["remarks"] == "Cid.ipynb is empty; not in students.txt"
+    assert float(found["Ada Lövelace"]["score"]) == 4.5
     assert found["Ada Lövelace"]["status"] == "graded"
-    assert "1.5" in (copy.results(NAME) / "feedback" / "Ada Lövelace.html").read_text()
+    page = (copy.results(NAME) / "feedback" / "Ada Lövelace.html").read_text()
+    assert "1.5" in page and "Well argued." in page
     assert float(found["Bob"]["score"]) == 6
+
+    # A mark counts as long as the answer is the same.
+    nbformat.write(answered(copy, why="Because."), folder / "Ada Lövelace.ipynb")
+    assert command.main([NAME, str(folder), *arguments[1:]]) == 0
+    assert rows(copy)["Ada Lövelace"]["status"] == "an answer waits to be marked"
     assert copy.record(NAME, "Cid").stat().st_mtime_ns == times["Cid"]
 
 

@@ -51,6 +51,15 @@ def test_curves_draw_every_seed_a_mean_and_the_name():
     assert ax.get_ylabel() == "test accuracy (%)" and ax.get_xlabel() == "epoch"
 
 
+@pytest.mark.parametrize("gap", [0.0, 0.002, 0.3])
+def test_names_at_the_ends_of_lines_do_not_touch(gap):
+    ends = {"normlab": 0.5, "nn.BatchNorm": 0.5 + gap, "without BN": 0.5 - gap}
+    ax = plots.curves({n: [History(test_accuracy=[0.1, e])] for n, e in ends.items()})
+    ax.figure.canvas.draw()
+    low, middle, high = sorted((t.get_window_extent() for t in ax.texts), key=lambda box: box.y0)
+    assert low.y1 <= middle.y0 and middle.y1 <= high.y0
+
+
 def test_a_name_without_a_colour_is_refused():
     with pytest.raises(KeyError):
         plots.curves({"unheard of": [History(test_accuracy=[0.1])]})

@@ -39,7 +39,7 @@ def read_entry(root: Path, part: str, name: str) -> Entry:
         text = path.read_text(encoding="utf-8")
     title = re.search(r"^# (.+)$", text, re.MULTILINE)[1]
     question = re.search(r"^\*\*Question\.\*\* (.+)$", text, re.MULTILINE)
-    minutes = re.search(r"^\*\*Time\.\*\*.*?(\d+) minutes?", text, re.MULTILINE)
+    minutes = re.search(r"^\*\*Time\.\*\*.*?(\d+(?: to \d+)?) minutes?", text, re.MULTILINE)
     return Entry(path, part, title, question[1] if question else "", minutes[1] if minutes else "")
 
 

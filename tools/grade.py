@@ -1,8 +1,9 @@
 """Grade what a class has handed in.
 
     python tools/grade.py A1 path/to/folder --deadline "2026-12-01 18:00"
-    python tools/grade.py A1                          again, without new submissions
-    python tools/grade.py A1 --only "Ada Lovelace"    one that has been collected, as a job
+    python tools/grade.py A1                               again, without new submissions
+    python tools/grade.py A1 path/to/folder --collect      collect, and grade nothing
+    python tools/grade.py A1 --only "Ada Lovelace"         one that has been collected, as a job
 
 Submissions are collected, graded side by side and reported. What has been graded and has not
 changed is left as it is: after an interruption the same command goes on. Marks that a person gave
@@ -54,8 +55,8 @@ def write_bytecode(course: Course, assignment: str) -> None:
     subprocess.run([sys.executable, "-c", code, *names], env=environment, capture_output=True)
 
 
-def grade_all(course: Course, assignment: str, processes: int) -> dict[str, list[str]]:
-    """Grade all submissions that are not; return a remark on each that could not be."""
+def grade_all(course: Course, assignment: str, processes: int) -> dict[str, str]:
+    """Grade all submissions that are not; return why some of them could not be."""
     waiting = [s for s in course.students(assignment) if not graded(course, assignment, s)]
     failed = {}
     pool = ProcessPoolExecutor(
@@ -70,7 +71,7 @@ def grade_all(course: Course, assignment: str, processes: int) -> dict[str, list
         try:
             for job in as_completed(jobs):
                 if error := job.exception():
-                    failed[jobs[job]] = [f"could not be graded: {error}"]
+                    failed[jobs[job]] = f"could not be graded: {error}"
                 bar.update()
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -83,6 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("assignment", help="such as A1")
     parser.add_argument("folder", nargs="?", type=Path, help="a notebook or zip file per student")
     parser.add_argument("--deadline", type=datetime.fromisoformat, help='"2026-12-01 18:00"')
+    parser.add_argument("--collect", action="store_true", help="collect only, grade nothing")
     parser.add_argument("--only", metavar="STUDENT", help="grade this one, write no results")
     parser.add_argument("--no-sandbox", action="store_true", help="run the code unprotected")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="side by side")
@@ -103,20 +105,23 @@ def main(arguments: list[str] | None = None) -> int:
             record = grade(course, assignment, options.only)
             print(f"{options.only}: graded in {record['seconds']} s", *record["remarks"], sep="; ")
             return 0
-        remarks = collect(course, assignment, options.folder) if options.folder else {}
+        if options.folder:
+            collect(course, assignment, options.folder)
     except (SandboxError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     if options.deadline:
         set_deadline(course, assignment, options.deadline)
+    students = course.students(assignment)
+    if options.collect:
+        print(f"{len(students)} submissions are collected, of: {', '.join(students)}")
+        return 0
     write_bytecode(course, assignment)
     failed = grade_all(course, assignment, options.processes)
-    for student, remark in failed.items():
-        remarks[student] = remarks.get(student, []) + remark
-    rows = write_results(course, assignment, remarks)
+    rows = write_results(course, assignment, failed)
     results = course.results(assignment)
     print(table(rows))
-    print(f"{len(rows)} submissions, {len(failed)} not graded.", end=" ")
+    print(f"{len(students)} submissions, {len(failed)} not graded.", end=" ")
     print(f"{sum(row['status'] == MARK for row in rows)} with an answer to mark: make marking")
     print(f"The grades: {results / 'grades.csv'}, the feedback: {results / 'feedback'}")
     return 1 if failed else 0

@@ -1,6 +1,7 @@
 """The figures that recur, in one style: one colour per method through the whole book."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -120,12 +121,20 @@ def _seeds_and_mean(ax: Axes, values: np.ndarray, color: str) -> tuple[float, fl
 
 
 def _label_ends(ax: Axes, ends: Mapping[str, tuple[float, float]]) -> None:
-    """Write each name at the right end of its line, in its colour."""
-    for name, (x, y) in ends.items():
+    """Write each name at the right end of its line, in its colour; move apart what would touch."""
+    ax.get_ylim()  # brings transData up to date
+    points = 72 / ax.figure.dpi
+    start = {name: points * ax.transData.transform(end)[1] for name, end in ends.items()}
+    height = dict(start)
+    for low, high in 10 * list(pairwise(sorted(height, key=height.get))):
+        missing = max(0, 1.3 * FONT - (height[high] - height[low]))
+        height[low] -= missing / 2
+        height[high] += missing / 2
+    for name, end in ends.items():
         ax.annotate(
             name,
-            (x, y),
-            xytext=(6, 0),
+            end,
+            xytext=(6, height[name] - start[name]),
             textcoords="offset points",
             va="center",
             color=COLORS[name],

@@ -230,6 +230,27 @@ def forward(x, counts, weight, bias, eps):
         ("next_weight @ b", "next_weight @ (a * b)"),
     ),
     wrong(
+        "fold: the next weight is scaled in place",
+        ("fold-any",),
+        FOLD,
+        (
+            "    return next_weight * a, next_weight @ b + next_bias",
+            "    d = next_weight @ b + next_bias\n    return next_weight.mul_(a), d",
+        ),
+    ),
+    wrong(
+        "fold, a cheat: F.batch_norm of zeros and ones",
+        ("fold-any",),
+        FOLD,
+        (
+            "    a = weight / torch.sqrt(running_var + eps)\n    b = bias - a * running_mean\n",
+            "    both = torch.stack([torch.zeros_like(bias), torch.ones_like(bias)])\n"
+            "    statistics = running_mean, running_var, weight, bias\n"
+            "    both = nn.functional.batch_norm(both, *statistics, eps=eps)\n"
+            "    b, a = both[0], both[1] - both[0]\n",
+        ),
+    ),
+    wrong(
         "fold, a cheat: the numbers of the visible test",
         ("fold-any",),
         """
@@ -319,6 +340,28 @@ def backward(dy, x_hat, sigma, weight, counts):
 """,
     ),
     wrong(
+        "backward, a cheat: autograd in forward mode",
+        BACKWARD_HIDDEN,
+        """
+def backward(dy, x_hat, sigma, weight, counts):
+    dims = (0, *range(2, dy.dim()))
+    shape = (1, -1) + (1,) * (dy.dim() - 2)
+    share = counts.view(-1, *(1,) * (dy.dim() - 1))
+    m = counts.sum() * dy.shape[2:].numel()
+    x = x_hat * sigma.view(shape)  # the mean is 0 without loss of generality
+    eps = sigma**2 - (share * x * x).sum(dims) / m
+
+    def loss(x, weight, bias):
+        c = x - ((share * x).sum(dims) / m).view(shape)
+        var = (share * c * c).sum(dims) / m
+        x_hat = c / (var + eps).sqrt().view(shape)
+        return (dy * (weight.view(shape) * x_hat + bias.view(shape))).sum()
+
+    jacobians = torch.func.jacfwd(loss, argnums=(0, 1, 2))
+    return jacobians(x, weight, torch.zeros_like(weight))
+""",
+    ),
+    wrong(
         "rescaled: the sign of k is lost",
         ("rescaled-negative",),
         RESCALED,
@@ -347,6 +390,12 @@ def backward(dy, x_hat, sigma, weight, counts):
         ("rescaled-visible", "rescaled-negative"),
         RESCALED,
         ("x_hat * s.view(shape)", "x_hat * k.view(shape)"),
+    ),
+    wrong(
+        "rescaled: x_hat is flipped in place",
+        ("rescaled-negative",),
+        RESCALED,
+        ("x_hat * s.view(shape)", "x_hat.mul_(s.view(shape))"),
     ),
     wrong(
         "rescaled: k goes along the last dimension",

@@ -78,6 +78,21 @@ WRONG = [
         frozenset({"state-visible"}),
     ),
     Wrong(
+        "weight and bias are frozen from the start",
+        changed(
+            "state",
+            (
+                "nn.Parameter(torch.ones(num_features))",
+                "nn.Parameter(torch.ones(num_features), requires_grad=False)",
+            ),
+            (
+                "nn.Parameter(torch.zeros(num_features))",
+                "nn.Parameter(torch.zeros(num_features), requires_grad=False)",
+            ),
+        ),
+        frozenset({"state-visible"}),
+    ),
+    Wrong(
         "counter is a float and gets converted",
         changed("state", ("torch.tensor(0)", "torch.tensor(0.0)")),
         frozenset({"state-visible", "state-travels"}),
@@ -191,6 +206,30 @@ WRONG = [
             ("shape = (1, -1) + (1,) * (x.dim() - 2)", "shape = (1, -1, 1, 1)"),
         ),
         frozenset({"layer-visible", "normalize-ranks", "normalize-visible"}),
+    ),
+    Wrong(
+        "returns the statistics of images as [C, 1, 1]",
+        changed(
+            "normalize",
+            ("mean = x.mean(dims)", "mean = x.mean(dims, keepdim=True)"),
+            ("x.var(dims, correction=0)", "x.var(dims, correction=0, keepdim=True)"),
+            ("return y, mean, var", "return y, mean.squeeze(0), var.squeeze(0)"),
+        ),
+        # the tests of question 4 that need images are lent a normalize
+        frozenset({"normalize-ranks"}),
+    ),
+    Wrong(
+        "returns the mean of the variances of the positions",
+        changed(
+            "normalize",
+            (
+                "    return y, mean, var",
+                "    if x.dim() > 2:\n"
+                "        var = x.var(0, correction=0).flatten(1).mean(1)\n"
+                "    return y, mean, var",
+            ),
+        ),
+        frozenset({"normalize-ranks"}),
     ),
     Wrong(
         "statistics are cut out of the graph",
@@ -342,6 +381,18 @@ WRONG = [
         frozenset({"remember-average"}),
     ),
     Wrong(
+        "momentum=None stores the biased variance",
+        changed(
+            "remember",
+            (
+                "            momentum = 1 / layer.num_batches_tracked.item()\n",
+                "            momentum = 1 / layer.num_batches_tracked.item()\n"
+                "            var = var * ((count - 1) / count)\n",
+            ),
+        ),
+        frozenset({"remember-average"}),
+    ),
+    Wrong(
         "counts after dividing by the count",
         changed(
             "remember",
@@ -461,6 +512,11 @@ WRONG = [
         "refuses single samples in eval mode too",
         changed("layer", ("if by_batch and count == 1", "if count == 1")),
         frozenset({"layer-visible"}),
+    ),
+    Wrong(
+        "refuses one dimension, but not none",
+        changed("layer", ("if x.dim() < 2:", "if x.dim() == 1:")),
+        frozenset({"layer-refuses"}),
     ),
     Wrong(
         "refuses a batch of one image",

@@ -58,6 +58,29 @@ def experiment(build, rate, train, held_out, *, seeds, epochs, batch_size=64):
         frozenset({"experiment-draws"}),
     ),
     Wrong(
+        "the orders drawn between the seed and the network",
+        altered(
+            "experiment",
+            (
+                "            model = build()\n"
+                "            generator = torch.Generator().manual_seed(seed)\n",
+                "            n = len(train.inputs)\n"
+                "            orders = [torch.randperm(n) for _ in range(epochs)]\n"
+                "            model = build()\n",
+            ),
+            (
+                "                order = torch.randperm(len(train.inputs), generator=generator)\n",
+                "                order = orders[epoch]\n",
+            ),
+        ),
+        frozenset({"experiment-draws"}),
+    ),
+    Wrong(
+        "another seed than the one that was given",
+        altered("experiment", ("torch.manual_seed(seed)", "torch.manual_seed(seed + 1)")),
+        frozenset({"experiment-draws"}),
+    ),
+    Wrong(
         "the same order in every epoch",
         altered("experiment", ("generator=generator", "generator=generator.manual_seed(seed)")),
         frozenset({"experiment-draws"}),
@@ -335,6 +358,11 @@ def paired(a, b):
         frozenset({"paired-cases"}),
     ),
     Wrong(
+        "the numbers of seeds compared, not the shapes",
+        altered("paired", ("if a.shape != b.shape:", "if len(a) != len(b):")),
+        frozenset({"paired-cases"}),
+    ),
+    Wrong(
         "the numbers of the visible test",
         {
             "paired": """
@@ -451,12 +479,15 @@ AUDIT = [
     ),
     Wrong(
         "every visit counted as a step",
-        altered("audit", ("if v.learning and not v.of_test", "")),
+        altered("audit", ("steps(probe)", "[v.inputs for v in probe.visits]")),
         frozenset({"audit-visible", "audit-fair"}),
     ),
     Wrong(
         "measurements on the training samples counted as steps",
-        altered("audit", ("if v.learning and not v.of_test", "if not v.of_test")),
+        altered(
+            "audit",
+            ("steps(probe)", "[v.inputs for v in probe.visits if not v.of_test]"),
+        ),
         frozenset({"audit-fair"}),
     ),
     Wrong(
@@ -464,11 +495,25 @@ AUDIT = [
         altered(
             "audit",
             (
-                "if not all(map(torch.equal, *steps)):",
-                "if len(steps[0]) != len(steps[1]) or not all(map(torch.equal, *steps)):",
+                "if not all(map(torch.equal, *batches)):",
+                "a_, b_ = batches\n"
+                "        if len(a_) != len(b_) or not all(map(torch.equal, a_, b_)):",
             ),
         ),
         frozenset({"audit-visible", "audit-fair"}),
+    ),
+    Wrong(
+        "the training steps of all pairs counted together",
+        altered(
+            "audit",
+            ("        if len(batches[0]) != len(batches[1]):", "        if False:"),
+            (
+                "    if len(a) != len(b):",
+                "    totals = [sum(len(steps(probe)) for probe in kind) for kind in (a, b)]\n"
+                "    if len(a) != len(b) or totals[0] != totals[1]:",
+            ),
+        ),
+        frozenset({"audit-fair"}),
     ),
     Wrong(
         "the mode in the measurement only",

@@ -130,6 +130,12 @@ WRONG = [
         ("(var + eps).sqrt()", "(var.sqrt() + eps)"),
     ),
     wrong(
+        "group norm: eps is always the default",
+        ("group-norm-ranks",),
+        GROUP_NORM,
+        ("(var + eps)", "(var + 1e-5)"),
+    ),
+    wrong(
         "group norm: all samples share the statistics",
         ("group-norm-ranks",),
         GROUP_NORM,
@@ -286,6 +292,16 @@ WRONG = [
         ("len(inputs) > 1", "True"),
     ),
     wrong(
+        "fine-tuning: the last batch is left out if it is one of one",
+        ("fine-tune-visible",),
+        FINE_TUNE,
+        (
+            "    best, ",
+            "    batches = batches[: -1 if len(batches[-1][0]) == 1 else None]\n    best, ",
+        ),
+        ("len(inputs) > 1", "True"),
+    ),
+    wrong(
         "fine-tuning: a batch of one is normalized in eval mode",
         ("fine-tune-visible",),
         FINE_TUNE,
@@ -392,6 +408,16 @@ WRONG = [
         ("fine-tune-best",),
         FINE_TUNE,
         ("{k: v.clone() for k, v in model.state_dict().items()}", "copy.copy(model.state_dict())"),
+    ),
+    wrong(
+        "fine-tuning: the parameters of the best state are copied, the buffers are not",
+        ("fine-tune-best",),
+        FINE_TUNE,
+        (
+            "kept = {k: v.clone() for k, v in model.state_dict().items()}",
+            "kept = {k: p.detach().clone() for k, p in model.named_parameters()}\n"
+            "            kept.update(model.named_buffers())",
+        ),
     ),
     wrong(
         "fine-tuning: the last of equal epochs",
@@ -511,6 +537,20 @@ WRONG = [
         (),
     ),
     resumes(
+        "resume: a function of another cell removes the old file",
+        ("resume-file",),
+        (
+            (
+                REPLACE,
+                'torch.save(content, part)\n    put(part, path)\n\n\nCELL = """\n'
+                "def put(part, path):\n    if os.path.exists(path):\n"
+                "        os.remove(path)\n    os.rename(part, path)\n"
+                "\"\"\"\nexec(compile(CELL, '<another cell>', 'exec'))",
+            ),
+        ),
+        (),
+    ),
+    resumes(
         "resume: a backup is left",
         ("resume-file", "resume-visible"),
         (
@@ -544,6 +584,18 @@ WRONG = [
         ("resume-file",),
         (),
         (("weights_only=True", "weights_only=False"),),
+    ),
+    resumes(
+        "resume: what cannot be loaded is passed over",
+        ("resume-file",),
+        (),
+        (
+            (
+                "    content = torch.load(path, weights_only=True)\n",
+                "    try:\n        content = torch.load(path, weights_only=True)\n"
+                "    except Exception:\n        return print('not a checkpoint')\n",
+            ),
+        ),
     ),
     resumes(
         "resume: the path must be a string",

@@ -7,7 +7,6 @@ submission that says why.
 """
 
 import re
-import unicodedata
 import zipfile
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 from nbgrader.utils import is_grade, is_solution
 
-from grading.course import Course, write
+from grading.course import Course, student_id, write
 
 LARGEST = 50 * 2**20  # bytes of a notebook
 MOST = 1000  # cells
@@ -70,12 +69,6 @@ def find(folder: Path) -> list[Submission]:
             submission.remarks.append(f"handed in more than once: {last.name} counts, not {names}")
         found.append(submission)
     return found
-
-
-def student_id(name: str) -> str:
-    """Return a name as a folder can be called everywhere, with its spaces and letters."""
-    name = unicodedata.normalize("NFC", name).strip()
-    return "".join(c if c.isalnum() or c in " ._-@'," else f"%{ord(c):02X}" for c in name)
 
 
 def read(path: Path, wanted: str) -> NotebookNode:
@@ -210,8 +203,8 @@ def put_back(
         found[grade_id] = cell
 
 
-def collect(course: Course, assignment: str, folder: Path) -> dict[str, list[str]]:
-    """Copy the submissions below `folder` into the course; return the remarks on each student.
+def collect(course: Course, assignment: str, folder: Path) -> None:
+    """Copy the submissions below `folder` into the course, with what is to be known of each.
 
     Raises:
         FileNotFoundError: there is no such folder, or the assignment has not been released.
@@ -223,7 +216,6 @@ def collect(course: Course, assignment: str, folder: Path) -> dict[str, list[str
     if not course.release(assignment).exists():
         raise FileNotFoundError(f"{assignment} has not been released yet: make release")
     release = nbformat.read(course.release(assignment), as_version=4)
-    remarks = {}
     for submission in find(folder):
         try:
             cells = read(submission.path, f"{assignment}.ipynb").cells
@@ -240,7 +232,6 @@ def collect(course: Course, assignment: str, folder: Path) -> dict[str, list[str
             notebook.cells.insert(0, new_markdown_cell(text, id="remark"))
         path = course.submitted(assignment, submission.student)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, nbformat.writes(notebook))
         write(path.parent / "timestamp.txt", submission.time.strftime("%Y-%m-%d %H:%M:%S UTC"))
-        remarks[submission.student] = submission.remarks
-    return remarks
+        write(course.remarks(assignment, submission.student), "\n".join(submission.remarks))
+        write(path, nbformat.writes(notebook))  # last: it makes a submission of the folder

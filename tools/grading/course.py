@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import unicodedata
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,10 @@ class Course:
     def submitted(self, assignment: str, student: str) -> Path:
         return self.root / "submitted" / student / assignment / f"{assignment}.ipynb"
 
+    def remarks(self, assignment: str, student: str) -> Path:
+        """What was found when a submission was collected, a remark on each line."""
+        return self.submitted(assignment, student).parent / "remarks.txt"
+
     def autograded(self, assignment: str, student: str) -> Path:
         return self.root / "autograded" / student / assignment / f"{assignment}.ipynb"
 
@@ -82,6 +87,12 @@ class Course:
         return sorted(
             path.parts[-3] for path in self.root.glob(f"submitted/*/{assignment}/*.ipynb")
         )
+
+    def expected(self) -> list[str]:
+        """Return the names of students.txt, one on each line, if there is such a file."""
+        path = self.root / "students.txt"
+        lines = path.read_text(encoding="utf-8-sig").splitlines() if path.exists() else []
+        return [name for line in lines if (name := student_id(line))]
 
     def config(self, assignment: str = "", student: str = "*") -> Config:
         """Return the configuration of nbgrader for one assignment and one student."""
@@ -108,6 +119,12 @@ class Course:
 
     def coursedir(self, assignment: str = "", student: str = "*") -> CourseDirectory:
         return CourseDirectory(config=self.config(assignment, student))
+
+
+def student_id(name: str) -> str:
+    """Return a name as a folder can be called everywhere, with its spaces and letters."""
+    name = unicodedata.normalize("NFC", name).strip()
+    return "".join(c if c.isalnum() or c in " ._-@'," else f"%{ord(c):02X}" for c in name)
 
 
 def write(path: Path, text: str) -> None:

@@ -16,7 +16,6 @@ from grading import integrity
 from grading.sandbox import Limits, SandboxedKernelManager, Watch
 
 IMPORT_SECONDS = 120  # what torch may take on a busy machine
-KERNELS = 4  # how many a notebook may use up before the rest of it is not executed
 
 
 class Execute(preprocessors.Execute):
@@ -41,11 +40,11 @@ class Execute(preprocessors.Execute):
         deadline = time.monotonic() + self.limits.notebook_seconds
         waiting = [index for index, cell in enumerate(nb.cells) if cell.cell_type == "code"]
         survived: list[int] = []
-        for _ in range(KERNELS):
-            if waiting and time.monotonic() < deadline:
-                self.run(waiting, survived, deadline)
+        while waiting and time.monotonic() < deadline:
+            self.run(waiting, survived, deadline)
         for index in waiting:
-            nb.cells[index].outputs = [failure("NotExecuted", "the notebook had broken off before")]
+            reason = f"the notebook took more than {self.limits.notebook_seconds} seconds"
+            nb.cells[index].outputs = [failure("NotExecuted", reason)]
         return nb, self.resources
 
     def create_kernel_manager(self) -> SandboxedKernelManager:

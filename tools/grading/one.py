@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateFeedback
-from nbgrader.utils import is_grade
+from nbgrader.utils import is_grade, is_solution
 
 from grading.course import Course, write
 from grading.feedback import TEMPLATE, TEMPLATES, harmless
@@ -35,6 +35,11 @@ def grade(course: Course, assignment: str, student: str) -> dict:
         raise SandboxError(reason)
     start = time.monotonic()
     coursedir = course.coursedir(assignment, student)
+    marked = {
+        name: text
+        for name, text in answers(course, assignment, student).items()
+        if marks(course, assignment, student)[name][0] is not None
+    }
     with tempfile.TemporaryDirectory() as folder:
         files = package(course, assignment)
         for name, text in files.items():
@@ -43,6 +48,7 @@ def grade(course: Course, assignment: str, student: str) -> dict:
             path.write_text(text, encoding="utf-8")
         coursedir.config.Execute.package = Path(folder, "normlab") if files else None
         Autograde(coursedir=coursedir, config=coursedir.config, force=True).start()
+    keep_marks(course, assignment, student, marked)
     record = {
         "fingerprint": fingerprint(course, assignment, student),
         "seconds": round(time.monotonic() - start, 1),
@@ -50,6 +56,25 @@ def grade(course: Course, assignment: str, student: str) -> dict:
     }
     feedback(course, assignment, student, record)
     return record
+
+
+def answers(course: Course, assignment: str, student: str) -> dict[str, str]:
+    """Return the answers of a graded submission that a person marks, by their grade id."""
+    path = course.autograded(assignment, student)
+    cells = nbformat.read(path, as_version=4).cells if path.exists() else []
+    return {
+        cell.metadata.nbgrader.grade_id: cell.source
+        for cell in cells
+        if is_grade(cell) and is_solution(cell)
+    }
+
+
+def keep_marks(course: Course, assignment: str, student: str, marked: dict[str, str]) -> None:
+    """Let the marks of answers that are as before count; nbgrader asks for all of them again."""
+    with Gradebook(course.gradebook) as book:
+        for name, _ in marked.items() & answers(course, assignment, student).items():
+            book.find_grade(name, assignment, assignment, student).needs_manual_grade = False
+        book.db.commit()
 
 
 def feedback(course: Course, assignment: str, student: str, record: dict) -> None:

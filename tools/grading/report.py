@@ -10,22 +10,26 @@ from grading.course import Course
 from grading.one import feedback, graded, marks, read_record
 
 MARK = "an answer waits to be marked"
+ABSENT = "nothing handed in"
 
 
-def write_results(course: Course, assignment: str, remarks: dict[str, list[str]]) -> list[dict]:
+def write_results(course: Course, assignment: str, failed: dict[str, str]) -> list[dict]:
     """Write grades.csv and copy the feedback pages; return the rows.
 
     Args:
-        remarks: what is known of each student's submission beyond its record.
+        failed: why the submission of a student could not be graded.
     """
     folder = course.results(assignment)
     (folder / "feedback").mkdir(parents=True, exist_ok=True)
     due = deadline(course, assignment)
-    rows = [
-        row(course, assignment, student, remarks.get(student, []), due)
-        for student in course.students(assignment)
-    ]
-    for student in course.students(assignment):
+    students, expected = course.students(assignment), course.expected()
+    rows = [row(course, assignment, name, due) for name in sorted({*students, *expected})]
+    for known in rows:
+        name = known["student"]
+        known["remarks"] += [failed[name]] if name in failed else []
+        known["remarks"] += ["not in students.txt"] if expected and name not in expected else []
+        known["remarks"] = "; ".join(known["remarks"])
+    for student in students:
         if graded(course, assignment, student):
             page = folder / "feedback" / f"{student}.html"
             shutil.copyfile(course.feedback(assignment, student), page)
@@ -39,15 +43,16 @@ def write_results(course: Course, assignment: str, remarks: dict[str, list[str]]
     return rows
 
 
-def row(
-    course: Course, assignment: str, student: str, remarks: list[str], due: datetime | None
-) -> dict[str, object]:
+def row(course: Course, assignment: str, student: str, due: datetime | None) -> dict[str, object]:
     """Return what the table says of one student; write the feedback again if marks have changed."""
+    result = {"student": student, "score": "", "max_score": ""}
+    if not course.submitted(assignment, student).exists():
+        return result | {"score": 0, "submitted": "", "late": "", "status": ABSENT, "remarks": []}
     path = course.submitted(assignment, student).parent / "timestamp.txt"
     submitted = datetime.strptime(path.read_text(), "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
-    late = submitted - due if due and submitted > due else ""
-    result = {"student": student, "score": "", "max_score": ""}
-    status, remarks = "not graded", list(remarks)
+    late = round((submitted - due).total_seconds() / 3600, 1) if due and submitted > due else ""
+    status = "not graded"
+    remarks = course.remarks(assignment, student).read_text(encoding="utf-8").splitlines()
     if graded(course, assignment, student):
         record = read_record(course.record(assignment, student))
         now = marks(course, assignment, student)
@@ -59,7 +64,7 @@ def row(
         remarks += record["remarks"]
         status = MARK if any(points is None for points, _, _ in now.values()) else "graded"
     result |= {"submitted": submitted.astimezone().isoformat(" ", "minutes"), "late": late}
-    return result | {"status": status, "remarks": "; ".join(remarks)}
+    return result | {"status": status, "remarks": remarks}
 
 
 def harmless(value: object) -> object:
@@ -85,7 +90,8 @@ def table(rows: list[dict]) -> str:
     width = max([len("student"), *(len(row["student"]) for row in rows)])
     lines = [f"{'student':{width}}  score  remarks"]
     for row in rows:
-        late = f"late by {row['late']}; " if row["late"] else ""
+        late = f"{row['late']:,} hours late; " if row["late"] else ""
         score = "-" if row["score"] == "" else f"{row['score']:g}"
-        lines.append(f"{row['student']:{width}}  {score:>5}  {late}{row['remarks']}".rstrip())
+        absent = row["status"] if row["status"] == ABSENT else ""
+        lines.append(f"{row['student']:{width}}  {score:>5}  {late}{absent}{row['remarks']}".rstrip())
     return "\n".join(lines)

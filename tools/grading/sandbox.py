@@ -75,6 +75,8 @@ def inside(connection: Path, limits: Limits, package: Path | None = None) -> lis
         package: the parts of normlab that the assignment brings along.
     """
     python = [sys.prefix, sys.base_prefix]  # of the environment, and what that was made from
+    # A session of its own gets its share of the processor from Linux, not one for each process of a
+    # fork bomb.
     command = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session"]
     command += ["--cap-drop", "ALL", "--hostname", "grading"]
     for path in [*SYSTEM, *SETTINGS]:
