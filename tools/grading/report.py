@@ -90,8 +90,9 @@ def table(rows: list[dict]) -> str:
     width = max([len("student"), *(len(row["student"]) for row in rows)])
     lines = [f"{'student':{width}}  score  remarks"]
     for row in rows:
+        absent = ABSENT if row["status"] == ABSENT else ""
         late = f"{row['late']:,} hours late; " if row["late"] else ""
         score = "-" if row["score"] == "" else f"{row['score']:g}"
-        absent = row["status"] if row["status"] == ABSENT else ""
-        lines.append(f"{row['student']:{width}}  {score:>5}  {late}{absent}{row['remarks']}".rstrip())
+        line = f"{row['student']:{width}}  {score:>5}  {late}{absent}{row['remarks']}"
+        lines.append(line.rstrip("; "))
     return "\n".join(lines)
