@@ -66,6 +66,7 @@ class Execute(preprocessors.Execute):
                     else:
                         self.execute_cell(cell, waiting[0])
                         survived.append(waiting[0])
+                        self.intact = False
                     waiting.pop(0)
             except (CellTimeoutError, DeadKernelError) as error:
                 late = isinstance(error, CellTimeoutError)
@@ -82,6 +83,7 @@ class Execute(preprocessors.Execute):
         for name in self.modules:
             self.send(f"import {name}")
         self.genuine, self.digest = self.fingerprint(complete=True), self.fingerprint()
+        self.intact = False  # whether nothing of the student has run since the last look
         self.timeout = self.limits.cell_seconds
 
     def fingerprint(self, complete: bool = False) -> dict[str, object]:
@@ -100,11 +102,13 @@ class Execute(preprocessors.Execute):
     def test(self, cell: NotebookNode, index: int) -> list[NotebookNode]:
         """Execute a test; return its output, which ends with an error unless it has passed."""
         token = integrity.token()
-        before = self.replaced()
+        before = [] if self.intact else self.replaced()
         answer = self.ask(integrity.RUN, index, SOURCE=cell.source, TOKEN=token)
         printed = [output for output in self.outputs if output.output_type == "stream"]
         if changed := before or self.replaced():
+            self.intact = False
             return [failure("Tampering", integrity.explanation(changed))]
+        self.intact = True
         if answer.get("passed") == token:
             return [output for output in printed if output.name == "stdout"]
         name, value = answer.get("name", "NoAnswer"), answer.get("value", "")
