@@ -24,7 +24,7 @@ from grading.course import Course
 from grading.one import grade, graded, marks
 from grading.release import release
 from grading.report import harmless
-from grading.sandbox import Limits
+from grading.sandbox import MEGABYTE, Limits
 
 pytestmark = pytest.mark.skipif(bool(sandbox.available()), reason=sandbox.available() or "-")
 
@@ -137,9 +137,11 @@ def test_an_answer_that_ends_python_at_once_costs_its_own_points_alone(course, s
 
 def test_a_memory_bomb_fails_its_tests_alone(course, score):
     bomb = (
-        "def double(x):\n    bombs = []\n    while True:\n        bombs.append(bytearray(10 ** 9))"
+        "def double(x):\n    bombs = []\n    while True:\n        bombs.append(bytearray(10 ** 8))"
     )
-    points, _, page = score(answered(course, double=bomb))
+    # A bomb takes time, too: little memory, so that it is full before the time is over.
+    course = Course(course.root, limits=Limits(cell_seconds=20, memory=1000 * MEGABYTE))
+    points, _, page = score(answered(course, double=bomb), course=course)
     assert points == 3
     assert "MemoryError" in page or "MB of memory" in page
 
