@@ -4,7 +4,8 @@ python benchmarks/page_weight.py _build/html
 
 Prints a table: kilobytes that a first visit transfers from a server that compresses text, as
 GitHub Pages does, without fonts and MathJax; the seconds until the formulas stand; and those until
-the interactive figure, if any, answers. Exits with an error if a page exceeds a limit.
+the interactive figure, if any, answers. Exits with an error if a page is too heavy; where a figure
+is slow it says so, for that depends on the machine.
 """
 
 import functools
@@ -64,7 +65,7 @@ def main(folder: str) -> None:
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     pages = [*book.glob("*.html"), *book.glob("chapters/*.html"), *book.glob("appendix/*.html")]
-    heavy = []
+    heavy, slow = [], []
     print(f"{'page':46} {'kB':>6} {'formulas':>9} {'figure':>7}")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -76,12 +77,14 @@ def main(folder: str) -> None:
             kilobytes, seconds, ready = measure(browser, url)
             figure = f"{ready:.1f} s" if ready else ""
             print(f"{name:46} {kilobytes:6.0f} {seconds:7.1f} s {figure:>7}")
-            if kilobytes > MAX_KB or (ready or 0) > MAX_SECONDS:
-                heavy.append(name)
+            heavy += [name] if kilobytes > MAX_KB else []
+            slow += [name] if (ready or 0) > MAX_SECONDS else []
         browser.close()
     server.shutdown()
+    if slow:  # says something about the machine, and about what else it does
+        print(f"figures that take more than {MAX_SECONDS} s here: {', '.join(slow)}")
     if heavy:
-        sys.exit(f"over {MAX_KB} kB or {MAX_SECONDS} s: {', '.join(heavy)}")
+        sys.exit(f"over {MAX_KB} kB: {', '.join(heavy)}")
 
 
 if __name__ == "__main__":
