@@ -35,11 +35,10 @@ def grade(course: Course, assignment: str, student: str) -> dict:
         raise SandboxError(reason)
     start = time.monotonic()
     coursedir = course.coursedir(assignment, student)
-    marked = {
-        name: text
-        for name, text in answers(course, assignment, student).items()
-        if marks(course, assignment, student)[name][0] is not None
-    }
+    marked = answers(course, assignment, student)
+    if marked:
+        points = marks(course, assignment, student)
+        marked = {name: text for name, text in marked.items() if points[name][0] is not None}
     with tempfile.TemporaryDirectory() as folder:
         files = package(course, assignment)
         for name, text in files.items():
