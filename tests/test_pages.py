@@ -13,6 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from browser import CHROMIUM, Page, needs_browser, sync_api
 from leaks import leaks
+from pdf import typeset
 from rules import ROOT
 
 pytestmark = [pytest.mark.browser, needs_browser]
@@ -87,11 +88,6 @@ def visit(browser, complaints: list[str]) -> Iterator:
         context.close()
 
 
-def mathematics_is_done(page: Page) -> None:
-    page.wait_for_function("!window.MathJax || !!MathJax.startup?.promise")
-    page.evaluate("window.MathJax && MathJax.startup.promise")
-
-
 def test_there_are_pages() -> None:
     assert "index.html" in PAGES and len(PAGES) > 10
 
@@ -109,7 +105,7 @@ def test_a_page_from_a_disk_loads_completely_and_renders_its_formulas(
     name: str, visit, complaints: list[str]
 ) -> None:
     page = visit((BOOK / name).as_uri())
-    mathematics_is_done(page)
+    typeset(page)
     assert complaints == []
     assert page.locator("mjx-merror").count() == 0
     bare = page.evaluate(
@@ -119,10 +115,26 @@ def test_a_page_from_a_disk_loads_completely_and_renders_its_formulas(
     assert bare == []
 
 
+def test_formulas_stand_when_the_reader_gets_to_them(visit) -> None:
+    page = visit((BOOK / "chapters" / "02-the-mathematics.html").as_uri())
+    last = page.locator("main div.math:visible").last
+    last.scroll_into_view_if_needed()
+    last.locator("mjx-container > mjx-math").wait_for()
+
+
+def test_a_link_into_a_page_leads_to_its_place(visit) -> None:
+    address = (BOOK / "chapters" / "02-the-mathematics.html").as_uri()
+    place = visit(f"{address}#what-we-learned").locator("#what-we-learned > h2")
+    place.page.evaluate("MathJax.startup.promise")
+    place.page.wait_for_timeout(500)  # formulas above it may come, and must not move it
+    top = place.evaluate("(e) => e.getBoundingClientRect().top")
+    assert 0 <= top < 200
+
+
 @every_page
 def test_a_page_fits_a_phone(name: str, visit) -> None:
     page = visit((BOOK / name).as_uri(), width=390)
-    mathematics_is_done(page)
+    typeset(page)
     width = page.evaluate("document.documentElement.scrollWidth")
     beyond = page.evaluate(
         "[...document.querySelectorAll('article *')].filter((e) => e.getBoundingClientRect().right"
@@ -136,7 +148,7 @@ def test_a_page_fits_a_phone(name: str, visit) -> None:
 @every_page
 def test_axe_finds_nothing_new(name: str, theme: str, visit) -> None:
     page = visit((BOOK / name).as_uri(), theme=theme)
-    mathematics_is_done(page)
+    typeset(page)
     assert page.evaluate("document.documentElement.dataset.theme") == theme
     violations = Axe().run(page).response["violations"]
     assert {
@@ -199,6 +211,6 @@ def test_the_axes_figure_in_its_page_answers_to_keyboard_and_mouse(visit) -> Non
 
 def test_the_cheat_sheet_prints_on_one_page(visit) -> None:
     page = visit((BOOK / "appendix" / "cheat-sheet.html").as_uri())
-    mathematics_is_done(page)
+    typeset(page)
     printed = page.pdf(prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1

@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import (
     ArrayObject,
@@ -34,6 +34,13 @@ FOOTER = (
 )
 
 
+def typeset(page: Page) -> None:
+    """Wait until the formulas of the page stand, those out of sight too."""
+    page.wait_for_function("!window.MathJax || !!MathJax.startup?.promise")
+    page.evaluate("window.MathJax && MathJax.startup.promise")
+    page.evaluate("window.MathJax && MathJax.startup.document.lazyTypesetAll()")
+
+
 def print_pages(book: Path, names: list[str]) -> dict[str, PdfReader]:
     """Return each page of the book as a PDF, by its name without an ending."""
     printed = {}
@@ -44,8 +51,7 @@ def print_pages(book: Path, names: list[str]) -> dict[str, PdfReader]:
         page = browser.new_page(color_scheme="light")
         for name in tqdm(names, unit="page"):
             page.goto((book / f"{name}.html").resolve().as_uri())
-            page.wait_for_function("!window.MathJax || !!MathJax.startup?.promise")
-            page.evaluate("window.MathJax && MathJax.startup.promise")
+            typeset(page)
             page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
             data = page.pdf(
                 prefer_css_page_size=True,
