@@ -29,8 +29,8 @@ pdf: book ## make one PDF of the book, with Chromium
 	$(BIN)/python tools/pdf.py _build/html _build/batch-normalization-inside-out.pdf
 
 test-browser: book ## look at every page of the built book in Chromium
-	$(BIN)/pytest -m browser tests/test_pages.py tests/test_pdf.py --dist load
-	if command -v chromium > /dev/null; then $(BIN)/python benchmarks/page_weight.py _build/html; fi
+	$(BIN)/pytest -m browser tests/test_pages.py tests/test_pdf.py --dist loadgroup
+	if command -v chromium chromium-browser > /dev/null; then $(BIN)/python benchmarks/page_weight.py _build/html; fi
 
 test-standalone: $(READY) ## run every standalone notebook in an empty folder
 	$(BIN)/pytest -m slow tests/test_standalone.py --dist load
@@ -64,7 +64,7 @@ format: $(READY) ## bring code and notebooks into style
 requirements: $(READY) ## pin what pyproject.toml asks for; newest versions: make requirements NEW=1
 	$(BIN)/uv pip compile --universal --all-extras pyproject.toml -o requirements.txt $(if $(NEW),--upgrade)
 
-clean: ## remove everything that was built, the environment too
+clean: ## remove the book, the environment and the caches
 	rm -rf $(VENV) _build .hypothesis .pytest_cache .ruff_cache
 
 # uv takes 20 seconds where pip takes two minutes. The mark comes last: a failure leaves none.

@@ -19,6 +19,10 @@ class Entry:
     question: str
     minutes: str
 
+    @property
+    def plain_title(self) -> str:
+        return self.title.replace("`", "")
+
 
 def read_contents(root: Path) -> list[Entry]:
     """Return the pages that _toc.yml lists, in order, without the home page."""
@@ -46,24 +50,33 @@ def read_entry(root: Path, part: str, name: str) -> Entry:
 def map_of_chapters(entries: list[Entry], folder: Path) -> list[str]:
     """Return a map in Markdown: the parts, and below them each chapter with its question."""
     lines, part = [], None
-    for entry in entries:
-        if not entry.question:
-            continue
+    for entry in chapters(entries):
         if entry.part != part:
             part = entry.part
             lines += [f"**{part}**", ""]
-        link = f"[{entry.title}]({Path(os.path.relpath(entry.path, folder)).as_posix()})"
         unit = "minute" if entry.minutes == "1" else "minutes"
-        lines += [f"{link} ({entry.minutes} {unit})", f": {entry.question}", ""]
+        lines += [
+            f"{markdown_link(entry, folder)} ({entry.minutes} {unit})",
+            f": {entry.question}",
+            "",
+        ]
     return lines
+
+
+def markdown_link(entry: Entry, folder: Path) -> str:
+    return f"[{entry.title}]({Path(os.path.relpath(entry.path, folder)).as_posix()})"
+
+
+def chapters(entries: list[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.question]
 
 
 def position(entries: list[Entry], path: Path) -> str:
     """Say in which part the page at `path` stands, and which of the chapters it is."""
-    chapters = [entry for entry in entries if entry.question]
+    all_chapters = chapters(entries)
     for entry in entries:
         if entry.path == path:
-            if entry not in chapters:
+            if entry not in all_chapters:
                 return entry.part
-            return f"{entry.part} · chapter {chapters.index(entry) + 1} of {len(chapters)}"
+            return f"{entry.part} · chapter {all_chapters.index(entry) + 1} of {len(all_chapters)}"
     return ""

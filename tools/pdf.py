@@ -2,12 +2,15 @@
 
 python tools/pdf.py _build/html _build/batch-normalization-inside-out.pdf
 
-Links between pages become links inside the PDF, and the table of contents becomes its outline.
+A page of contents follows the home page, and every page gets its number. Links between pages become
+links inside the PDF, and the table of contents becomes its outline.
 """
 
 import shutil
 import sys
+from html import escape
 from io import BytesIO
+from itertools import accumulate, groupby
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -28,10 +31,19 @@ from icons import TITLE
 from run import ROOT
 
 SCALE = 0.8  # lets 80 columns of code fit on A4
-FOOTER = (
-    '<div style="width: 100%; font: 8px sans-serif; color: #777; text-align: center">'
-    '<span class="title"></span></div>'
-)
+HOME, CONTENTS = "index", "contents"
+BOOK_TITLE = TITLE.replace("\n", " ")
+STYLE = """<style>
+@page { size: A4; margin: 0 }
+body { margin: 0; font-family: sans-serif; color: #333 }
+.sheet { position: relative; height: 296mm; break-after: page }
+.foot { position: absolute; inset: auto 14mm 6mm; font-size: 8pt; color: #777 }
+main { padding: 25mm 20mm }
+p { font-size: 11pt; margin: 1.8mm 0 }
+h2 { font-size: 12pt; margin: 6mm 0 2mm }
+.foot, p { display: flex; justify-content: space-between }
+a { color: #0b57c2; text-decoration: none }
+</style>"""
 
 
 def typeset(page: Page) -> None:
@@ -41,45 +53,80 @@ def typeset(page: Page) -> None:
     page.evaluate("window.MathJax && MathJax.startup.document.lazyTypesetAll()")
 
 
-def print_pages(book: Path, names: list[str]) -> dict[str, PdfReader]:
-    """Return each page of the book as a PDF, by its name without an ending."""
-    printed = {}
+def print_pages(book: Path, entries: list[Entry]) -> tuple[dict[str, PdfReader], PdfReader]:
+    """Return the pages of the book and its contents, by their names without an ending.
+
+    With them come sheets that are empty but for the feet, to lay over all of these in their order.
+    """
+    titles = {HOME: BOOK_TITLE, CONTENTS: "Contents"}
+    titles |= {page_name(entry.path): entry.plain_title for entry in entries}
+    printed = dict.fromkeys(titles)  # the order of the PDF
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+            executable_path=shutil.which("chromium") or shutil.which("chromium-browser"),
+            args=["--no-sandbox"],
         )
         page = browser.new_page(color_scheme="light")
-        for name in tqdm(names, unit="page"):
+        for name in tqdm([name for name in titles if name != CONTENTS], unit="page"):
             page.goto((book / f"{name}.html").resolve().as_uri())
             typeset(page)
             page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
-            data = page.pdf(
-                prefer_css_page_size=True,
-                scale=SCALE,
-                print_background=True,
-                display_header_footer=True,
-                header_template="<span></span>",
-                footer_template=FOOTER,
-            )
-            printed[name] = PdfReader(BytesIO(data))
+            printed[name] = print_page(page, SCALE)
+        sizes = {name: len(pdf.pages) if pdf else 1 for name, pdf in printed.items()}
+        page.set_content(list_of_contents(book, entries, starts_of(sizes)))
+        printed[CONTENTS] = print_page(page)
+        page.set_content(feet(titles, sizes))
+        printed_feet = print_page(page)
         browser.close()
-    return printed
+    return printed, printed_feet
+
+
+def print_page(page: Page, scale: float = 1) -> PdfReader:
+    data = page.pdf(prefer_css_page_size=True, scale=scale, print_background=True)
+    return PdfReader(BytesIO(data))
+
+
+def starts_of(sizes: dict[str, int]) -> dict[str, int]:
+    """Return the index of the first sheet of each page."""
+    return dict(zip(sizes, accumulate(sizes.values(), initial=0), strict=False))
+
+
+def list_of_contents(book: Path, entries: list[Entry], starts: dict[str, int]) -> str:
+    """Return one sheet of HTML that lists the pages of the book, with their numbers."""
+    lines = ["<main><h1>Contents</h1>"]
+    for part, pages in groupby(entries, key=lambda entry: entry.part):
+        lines.append(f"<h2>{escape(part)}</h2>")
+        for entry in pages:
+            name = page_name(entry.path)
+            link = (book / f"{name}.html").resolve().as_uri()
+            title = f'<a href="{link}">{escape(entry.plain_title)}</a>'
+            lines.append(f"<p>{title}<span>{starts[name] + 1}</span></p>")
+    return "\n".join([STYLE, *lines, "</main>"])
+
+
+def feet(titles: dict[str, str], sizes: dict[str, int]) -> str:
+    """Return a sheet of HTML for each of the PDF, with title and number at its foot."""
+    names = [name for name, size in sizes.items() for _ in range(size)]
+    lines = [
+        f'<div class="foot">{escape(titles[name])}<span>{number}</span></div>'
+        for number, name in enumerate(names, start=1)
+    ]
+    return "\n".join([STYLE, *(f'<div class="sheet">{line}</div>' for line in lines)])
 
 
 def join(book: Path, printed: dict[str, PdfReader], entries: list[Entry]) -> PdfWriter:
     """Join the pages, with an outline of the parts and with links that stay inside the PDF."""
     writer = PdfWriter()
-    starts: dict[str, int] = {}
-    for name, reader in printed.items():
-        starts[name] = len(writer.pages)
+    starts = starts_of({name: len(reader.pages) for name, reader in printed.items()})
+    for reader in printed.values():
         writer.append(reader, import_outline=False)
     parts: dict[str, IndirectObject] = {}
     for entry in entries:
         start = starts[page_name(entry.path)]
         if entry.part not in parts:
             parts[entry.part] = writer.add_outline_item(title=entry.part, page_number=start)
-        title = entry.title.replace("`", "")
-        writer.add_outline_item(title=title, page_number=start, parent=parts[entry.part])
+        parent = parts[entry.part]
+        writer.add_outline_item(title=entry.plain_title, page_number=start, parent=parent)
 
     def place(name: str, anchor: str) -> ArrayObject:
         """Return where an anchor of a page of the book is; Chromium keeps those it links to."""
@@ -103,7 +150,7 @@ def join(book: Path, printed: dict[str, PdfReader], entries: list[Entry]) -> Pdf
                 if not target or target[0] in starts:  # other files of the book have no place
                     links.append(reference)
             page[NameObject("/Annots")] = links
-    writer.add_metadata({"/Title": TITLE.replace("\n", " ")})
+    writer.add_metadata({"/Title": BOOK_TITLE})
     return writer
 
 
@@ -124,8 +171,12 @@ def page_name(path: Path) -> str:
 
 def main(book: str, output: str) -> None:
     entries = read_contents(ROOT)
-    names = ["index", *(page_name(entry.path) for entry in entries)]
-    writer = join(Path(book), print_pages(Path(book), names), entries)
+    printed, printed_feet = print_pages(Path(book), entries)
+    writer = join(Path(book), printed, entries)
+    for sheet, foot in zip(writer.pages, printed_feet.pages, strict=True):
+        sheet.merge_page(foot)
+        sheet.compress_content_streams()
+    writer.compress_identical_objects()
     part = Path(output).with_suffix(".part")
     writer.write(part)
     part.replace(output)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-from contents import Entry
+from contents import Entry, chapters, markdown_link
 from exercises import exercises
 from prose import prose
 
@@ -67,10 +67,6 @@ def work(path: Path) -> Work:
     return Work(words, cells, notebook.metadata["normlab"]["minutes"], levels)
 
 
-def chapters(entries: list[Entry]) -> list[Entry]:
-    return [entry for entry in entries if entry.question]
-
-
 def number(entry: Entry) -> str:
     """Return the number that the file of a chapter begins with."""
     return entry.path.stem.partition("-")[0]
@@ -102,16 +98,12 @@ def table_of_work(entries: list[Entry], folder: Path) -> list[str]:
             f"{done.words:,}",
             f"{done.cells}",
             duration(done.reading),
-            f"0:{max(1, round(done.running)):02}",
+            "{}:{:02}".format(*divmod(max(1, round(done.running)), 60)),
             f"{duration(done.solving)} ({done.levels.total()})",
             f"**{duration(done.total)}**",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
-
-
-def markdown_link(entry: Entry, folder: Path) -> str:
-    return f"[{entry.title}]({Path(os.path.relpath(entry.path, folder)).as_posix()})"
 
 
 def needs(entry: Entry) -> dict[str, bool]:
@@ -144,11 +136,10 @@ def map_of_needs(entries: list[Entry], folder: Path) -> str:
         address = Path(os.path.relpath(entry.path.with_suffix(".html"), folder)).as_posix()
         titles.append(
             f'<circle cx="{NODE}" cy="{y:g}" r="4"/><a href="{address}">'
-            f'<text x="{TEXT}" y="{y + 5:g}">{escape(entry.title.replace("`", ""))}</text></a>'
+            f'<text x="{TEXT}" y="{y + 5:g}">{escape(entry.plain_title)}</text></a>'
         )
     label = "Chapters and what they build on: " + "; ".join(
-        f"{entry.title.replace('`', '')}: {described(entry, entries)}"
-        for entry in chapters(entries)
+        f"{entry.plain_title}: {described(entry, entries)}" for entry in chapters(entries)
     )
     return (
         f'<svg class="needs" viewBox="0 0 370 {len(rows) * ROW}" role="group"'
@@ -158,6 +149,6 @@ def map_of_needs(entries: list[Entry], folder: Path) -> str:
 
 
 def described(entry: Entry, entries: list[Entry]) -> str:
-    titles = {number(e): e.title.replace("`", "") for e in chapters(entries)}
+    titles = {number(e): e.plain_title for e in chapters(entries)}
     found = needs(entry).items()
     return ", ".join(f"{'needs' if n else 'helped by'} {titles[k]}" for k, n in found) or "nothing"
