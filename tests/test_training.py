@@ -19,6 +19,14 @@ from normlab.training import (
 
 
 @pytest.fixture
+def frozen():
+    """A network in training mode but for its BN layer."""
+    model = mlp([2, 3, 2], nn.BatchNorm1d)
+    model[0][1].eval()
+    return model
+
+
+@pytest.fixture
 def points():
     """200 points in the plane; the class is the sign of the first coordinate."""
     x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
@@ -115,3 +123,19 @@ def test_comparing_gives_every_model_the_same_seeds(points):
     assert [h.train_loss for h in a] == [h.train_loss for h in b]
     assert a[0].train_loss != a[1].train_loss
     assert [len(runs) for runs in models.values()] == [2, 2]
+
+
+@pytest.mark.parametrize("use", [evaluate, predict])
+def test_measuring_leaves_a_frozen_layer_frozen(use, frozen, points):
+    modes = [module.training for module in frozen.modules()]
+    use(frozen, Batches(*points))
+    assert [module.training for module in frozen.modules()] == modes
+    assert not all(modes) and any(modes)
+
+
+@pytest.mark.parametrize("use", [evaluate, predict])
+def test_measuring_that_fails_restores_the_modes_too(use, frozen, points):
+    modes = [module.training for module in frozen.modules()]
+    with pytest.raises(RuntimeError):
+        use(frozen, Batches(points[0][:, :1], points[1]))
+    assert [module.training for module in frozen.modules()] == modes

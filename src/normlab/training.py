@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -96,7 +97,7 @@ def fit(
         after_epoch: called with the number of epochs done, for snapshots.
     """
     history = History()
-    own_bar = tqdm(total=epochs, unit="epoch", leave=False) if progress is None else progress
+    bar = tqdm(total=epochs, unit="epoch", leave=False) if progress is None else progress
     for epoch in range(1, epochs + 1):
         start = time.perf_counter()
         loss, accuracy = _train_epoch(model, optimizer, train, loss_fn)
@@ -109,9 +110,9 @@ def fit(
             history.test_accuracy.append(accuracy)
         if after_epoch is not None:
             after_epoch(epoch)
-        own_bar.update()
+        bar.update()
     if progress is None:
-        own_bar.close()
+        bar.close()
     return history
 
 
@@ -131,29 +132,35 @@ def _train_epoch(model, optimizer, train: Iterable[Batch], loss_fn: Loss) -> tup
 def evaluate(
     model: nn.Module, data: Iterable[Batch], loss_fn: Loss = F.cross_entropy
 ) -> tuple[float, float]:
-    """Return the mean loss and the accuracy (0..1) of `model` in eval mode; the mode is restored.
+    """Return the mean loss and the accuracy (0..1) of `model` in eval mode; modes are restored.
 
     The accuracy is NaN where the targets are not class numbers.
     """
-    mode = model.training
-    model.eval()
     meter = _Meter()
-    with torch.no_grad():
+    with _eval_mode(model):
         for inputs, targets in data:
             outputs = model(inputs)
             meter.add(loss_fn(outputs, targets), outputs, targets)
-    model.train(mode)
     return meter.averages()
 
 
 def predict(model: nn.Module, data: Iterable[Batch]) -> Tensor:
-    """Return the outputs [N, ...] of `model` in eval mode for all of `data`; restore the mode."""
-    mode = model.training
+    """Return the outputs [N, ...] of `model` in eval mode for all of `data`; restore the modes."""
+    with _eval_mode(model):
+        return torch.cat([model(inputs) for inputs, _ in data])
+
+
+@contextmanager
+def _eval_mode(model: nn.Module) -> Iterator[None]:
+    """Measure in eval mode, without gradients; then `model.train()` would thaw frozen layers."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    with torch.no_grad():
-        outputs = torch.cat([model(inputs) for inputs, _ in data])
-    model.train(mode)
-    return outputs
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 class _Meter:
