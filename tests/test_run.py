@@ -88,6 +88,21 @@ def test_a_failed_claim_stops_a_full_run(chapter: Path) -> None:
         run.main(["06"])
 
 
+def test_results_on_shapes_do_not_replace_those_on_cifar10(chapter: Path) -> None:
+    run.main(["06"])
+    notebook = nbformat.read(chapter, as_version=4)
+    notebook.cells[1].source = 'print("Shapes-10: drawn by code")'
+    write(notebook, chapter)
+    before = chapter.read_bytes()
+    with pytest.raises(
+        SystemExit, match="stores results on CIFAR-10, and this run found Shapes-10"
+    ):
+        run.main(["06"])
+    assert chapter.read_bytes() == before
+    run.main(["06", "--output", str(chapter.parent / "copy")])
+    assert texts(chapter.parent / "copy" / chapter.name)[1] == "Shapes-10: drawn by code\n"
+
+
 def test_a_short_run_goes_to_a_copy_and_passes_over_claims(
     chapter: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

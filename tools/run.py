@@ -215,8 +215,14 @@ def run(path: Path, settings: dict[str, str], output: Path | None = None) -> Non
     notebook = nbformat.read(path, as_version=4)
     substitute(notebook, settings)
     print(path.stem, *(f"{name}={value}" for name, value in settings.items()))
+    stored = notebook.metadata.get("normlab", {}).get("data")
     minutes = execute(notebook, path.parent, pass_over_claims=bool(settings))
     clean(notebook)
+    if output is None and (stored, data_used(notebook)) == ("CIFAR-10", "Shapes-10"):
+        raise SystemExit(
+            f"{path.name} stores results on CIFAR-10, and this run found Shapes-10 only: nothing "
+            "was written. Name the images in NORMLAB_CIFAR10, or a folder for a copy: --output"
+        )
     stamp(notebook, minutes)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
