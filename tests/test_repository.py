@@ -54,7 +54,22 @@ def test_a_remote_becomes_a_web_address_without_its_secrets(cloned: Path, remote
     assert repository_address("", {}, cloned) == ADDRESS
 
 
-@pytest.mark.parametrize("remote", ["/srv/course", "../course", "file:///srv/course.git"])
+@pytest.mark.parametrize(
+    "remote, address",
+    [
+        ("https://git.uni.org:8443/a/course.git", "https://git.uni.org:8443/a/course"),
+        ("ssh://git@git.uni.org:2222/a/course.git", "https://git.uni.org/a/course"),
+    ],
+)
+def test_a_port_is_no_folder(cloned: Path, remote: str, address: str) -> None:
+    set_remote(cloned, remote)
+    assert repository_address("", {}, cloned) == address
+
+
+@pytest.mark.parametrize(
+    "remote",
+    ["/srv/course", "../course", "file:///srv/course.git", "http://localhost:3000/a/course.git"],
+)
 def test_a_remote_on_this_machine_is_no_address(cloned: Path, remote: str) -> None:
     set_remote(cloned, remote)
     assert repository_address("", {}, cloned) is None
@@ -68,5 +83,7 @@ def test_the_remote_of_another_project_around_the_book_is_not_taken(cloned: Path
 
 def test_pages_are_served_at_the_address_that_github_gives_them() -> None:
     assert site_address("https://github.com/Someone/course") == "https://someone.github.io/course/"
+    own = "https://github.com/Someone/someone.github.io"
+    assert site_address(own) == "https://someone.github.io/"
     assert site_address("https://gitlab.com/someone/course") is None
     assert site_address("") is None

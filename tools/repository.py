@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 VARIABLE = "NORMLAB_REPOSITORY"  # set by the publishing workflow
+_USER, _HOST, _PORT = r"(?:[^@/]+@)?", r"(?!localhost\b|127\.)[\w.-]+", r":\d+"
 _ADDRESS = re.compile(
-    r"(?:(?:https?|ssh)://(?:[^@/]+@)?|git@)([\w.-]+)[:/]([\w./~-]+?)(?:\.git)?/?"
+    rf"(?:https?://{_USER}({_HOST}(?:{_PORT})?)/|ssh://{_USER}({_HOST})(?:{_PORT})?/|git@({_HOST}):)"
+    r"([\w./~-]+?)(?:\.git)?/?"
 )
 
 
@@ -21,14 +23,17 @@ def repository_address(
     """
     for candidate in (configured, environment.get(VARIABLE), remote(root)):
         if found := _ADDRESS.fullmatch((candidate or "").strip()):
-            return f"https://{found[1]}/{found[2]}"
+            return f"https://{found[1] or found[2] or found[3]}/{found[4]}"
     return None
 
 
 def site_address(repository: str | None) -> str | None:
     """Return where GitHub Pages serves the book of a repository on GitHub."""
     found = re.fullmatch(r"https://github\.com/([\w.-]+)/([\w.-]+)", repository or "")
-    return f"https://{found[1].lower()}.github.io/{found[2]}/" if found else None
+    if not found:
+        return None
+    site = f"{found[1].lower()}.github.io"
+    return f"https://{site}/" if found[2].lower() == site else f"https://{site}/{found[2]}/"
 
 
 def remote(root: Path) -> str | None:
