@@ -17,11 +17,12 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from pybtex.database import BibliographyData, Entry, parse_file
 
-from exercises import read_options
+from exercises import CHECK, read_options
 from package_parts import parts
 from run import NOTEBOOK_METADATA, ROOT, code_cells, find, notebooks, title
 
-EXTRA = ("torchinfo", "safetensors", "tensorboard")  # what a notebook may use and Colab may lack
+# What a notebook may use, and Colab or the folder may lack.
+EXTRA = ("tqdm", "requests", "torchvision", "torchinfo", "safetensors", "tensorboard")
 PREAMBLE = """**This notebook stands alone.** It runs on Colab, or in an empty folder with PyTorch,
 scikit-learn and Matplotlib. The next cells write the parts of the package `normlab` that it uses
 into this folder. Run them once; they are there to be read."""
@@ -35,7 +36,7 @@ def standalone(notebook: NotebookNode) -> NotebookNode:
     """Return a copy of an executed notebook of the book that needs nothing beside it."""
     notebook = nbformat.from_dict(notebook)
     code = "\n".join(cell.source for cell in code_cells(notebook) if cell.source[:1] != "%")
-    files = parts(code, ROOT / "src", also=exercises(code))
+    files = parts(code, ROOT / "src", also=checks(code))
     numbers, sources = labels(notebook), parse_file(ROOT / "references.bib")
     cells, in_solution = [], False
     for cell in notebook.cells:
@@ -68,9 +69,9 @@ def standalone(notebook: NotebookNode) -> NotebookNode:
 # --- the package --------------------------------------------------------------------------------
 
 
-def exercises(code: str) -> list[tuple[str, str]]:
+def checks(code: str) -> list[tuple[str, str]]:
     """Return the checks that `code` calls, as names of normlab that are needed."""
-    called = set(re.findall(r"^check\(\"(\w+)\"", code, re.MULTILINE))
+    called = set(CHECK.findall(code))
     modules = (ROOT / "src" / "normlab" / "checks").glob("*.py")
     return [
         (f"normlab.checks.{path.stem}", "CHECKS")
@@ -80,7 +81,7 @@ def exercises(code: str) -> list[tuple[str, str]]:
 
 
 def package_cells(files: dict[str, str], code: str) -> list[NotebookNode]:
-    """Return the cells that write `files` and install what `code` needs and Colab may lack."""
+    """Return the cells that write `files` and install what the code needs and may be lacking."""
     folders = sorted({str(Path(path).parent) for path in files}, key=len)
     setup = [f"from pathlib import Path\n\nfor folder in {folders}:"]
     setup.append("    Path(folder).mkdir(exist_ok=True)")
