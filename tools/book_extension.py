@@ -221,6 +221,19 @@ def mend_roles(app: Sphinx, page: str, template: str, context, doctree) -> None:
         context["body"] = re.sub(roles, "", context["body"])
 
 
+def mend_titles_of_solutions(app: Sphinx, page: str, template: str, context, doctree) -> None:
+    """Take the space out of the link that sphinx-exercise makes: it would be underlined."""
+    if doctree is not None:
+        context["body"] = re.sub(r"(Solution to)(<a [^>]*>) ", r"\1 \2", context["body"])
+
+
+def keep_marks_with_formulas(app: Sphinx, page: str, template: str, context, doctree) -> None:
+    """Let no line begin with the comma or the stop that follows a formula."""
+    formula = r'<span class="math notranslate nohighlight">[^<]*</span>[,.;:?)]+'
+    if doctree is not None:
+        context["body"] = re.sub(formula, r'<span class="with-mark">\g<0></span>', context["body"])
+
+
 def drop_thebe(app: Sphinx, page: str, template: str, context, doctree) -> None:
     """Leave out the scripts of sphinx-thebe: they are not used here, and fail on every page."""
     context["script_files"] = [
@@ -252,6 +265,8 @@ def setup(app: Sphinx) -> dict:
     app.connect("html-page-context", say_where, priority=600)
     app.connect("html-page-context", describe, priority=600)
     app.connect("html-page-context", mend_roles, priority=600)
+    app.connect("html-page-context", mend_titles_of_solutions, priority=600)
+    app.connect("html-page-context", keep_marks_with_formulas, priority=600)
     app.connect("html-page-context", drop_thebe, priority=600)
     app.connect("build-finished", write_standalone_notebooks)
     app.connect("build-finished", draw_social_card)
