@@ -19,7 +19,7 @@ from normlab import layers
 LIMIT = 2.0  # for batch normalization; the other rows are there for information
 SECONDS = 0.25  # per repetition
 CASES: list[tuple[str, tuple, tuple[int, ...]]] = [
-    ("BatchNorm2d", (6,), (64, 6, 28, 28)),  # the three places of LeNet-5 ...
+    ("BatchNorm2d", (6,), (64, 6, 28, 28)),  # three of the four places of LeNet-5 ...
     ("BatchNorm2d", (16,), (64, 16, 10, 10)),
     ("BatchNorm1d", (120,), (64, 120)),
     ("BatchNorm2d", (64,), (128, 64, 32, 32)),  # ... and an early stage of a ResNet

@@ -3,9 +3,9 @@
 python benchmarks/page_weight.py _build/html
 
 Prints a table: kilobytes that a first visit transfers from a server that compresses text, as
-GitHub Pages does, without fonts and MathJax; the seconds until the formulas stand; and those until
-the interactive figure, if any, answers. Exits with an error if a page is too heavy; where a figure
-is slow it says so, for that depends on the machine.
+GitHub Pages does, without fonts and MathJax; the seconds until the formulas in sight stand; and
+those until the interactive figure, if any, answers. Exits with an error if a page is too heavy;
+where a figure is slow it says so, for that depends on the machine.
 """
 
 import functools
@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Response, sync_playwright
 
 MAX_KB = 1500
 MAX_SECONDS = 2.0  # until an interactive figure answers
+WAITING = "[...document.querySelectorAll('mjx-lazy')]"  # formulas not typeset yet, in order
 FIGURES = ".normlab-bn, .normlab-axes"
 
 
@@ -40,7 +41,7 @@ def transferred(response: Response) -> int:
 
 
 def measure(browser: Browser, url: str) -> tuple[float, float, float | None]:
-    """Return kilobytes, seconds until the formulas stand, and until an interactive figure does."""
+    """Return kilobytes, seconds until the formulas in sight stand, and until a figure answers."""
     page = browser.new_page()
     responses = []
     page.on("response", lambda r: counts(r.url) and responses.append(r))
@@ -51,6 +52,7 @@ def measure(browser: Browser, url: str) -> tuple[float, float, float | None]:
         page.locator(f":is({FIGURES}) input").first.wait_for(state="visible")
         ready = time.perf_counter() - start
     page.evaluate("window.MathJax?.startup?.promise")
+    page.wait_for_function(f"!{WAITING}.some((e) => e.getBoundingClientRect().top < innerHeight)")
     seconds = time.perf_counter() - start
     page.wait_for_load_state("networkidle")
     kilobytes = sum(map(transferred, responses)) / 1000
@@ -69,7 +71,8 @@ def main(folder: str) -> None:
     print(f"{'page':46} {'kB':>6} {'formulas':>9} {'figure':>7}")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+            executable_path=shutil.which("chromium") or shutil.which("chromium-browser"),
+            args=["--no-sandbox"],
         )
         for path in sorted(pages):
             name = path.relative_to(book).as_posix()
