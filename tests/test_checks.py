@@ -20,8 +20,14 @@ def test_the_solution_is_correct(name):
 
 @names
 def test_an_empty_stub_is_told_to_begin(name):
-    assert "returns nothing" in CHECKS[name].verdict(lambda *args: ...)
-    assert "returns nothing" in CHECKS[name].verdict(lambda *args: None)
+    told = "Not yet: it returns nothing. Write the body first."
+    assert CHECKS[name].verdict(lambda *args: ...) == told
+    assert CHECKS[name].verdict(lambda *args: None) == told
+
+
+def test_a_branch_without_a_return_is_named_by_its_case():
+    sign = Check(lambda x: x > 0, [(2,), (-3,)], mistakes=[])
+    assert sign.verdict(lambda x: True if x > 0 else None) == "Not yet: for -3 it returns nothing."
 
 
 @names
@@ -109,7 +115,7 @@ def test_tensors_in_a_tuple_are_compared_one_by_one():
 
 
 def test_a_list_of_large_tensors_is_shown_by_its_shapes():
-    verdict = CHECKS["recalibrate"].verdict(lambda model, batches: None)
+    verdict = CHECKS["recalibrate"].verdict(lambda model, batches: 1 / 0)
     assert verdict.startswith("Not yet: for a model with")
     assert "[a tensor [8, 3, 6, 6], a tensor [8, 3, 6, 6]," in verdict
 

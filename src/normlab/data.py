@@ -5,7 +5,8 @@ images drawn by code, so that every chapter runs everywhere. Three environment v
 
     NORMLAB_DATA=shapes    use Shapes-10 and look for nothing
     NORMLAB_CIFAR10=...    a folder with CIFAR-10, in torchvision's layout or as class folders
-    NORMLAB_CACHE=...      where to keep decoded images; otherwise ~/.cache/normlab
+    NORMLAB_CACHE=...      where to keep decoded images; otherwise ~/.cache/normlab,
+                           or normlab in XDG_CACHE_HOME
 """
 
 import hashlib

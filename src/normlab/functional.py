@@ -132,8 +132,8 @@ def batch_norm(
     towards the unbiased variance. Otherwise the running statistics take their place.
 
     Raises:
-        ValueError: one value per channel in training, an `eps` that is not positive, or one running
-            statistic without the other.
+        ValueError: one value per channel in training, an `eps` that is negative, or 0 in training,
+            or one running statistic without the other.
         RuntimeError: a shape or dtype that does not fit, or no running statistics in eval.
 
     Source: Ioffe & Szegedy 2015 (arXiv 1502.03167); `torch.nn.functional.batch_norm`.
@@ -174,7 +174,8 @@ def instance_norm(
     Raises:
         ValueError: one spatial element per channel while the input's statistics are used, or one
             running statistic without the other.
-        RuntimeError: a shape or dtype that does not fit.
+        RuntimeError: a shape or dtype that does not fit, or no running statistics while they are to
+            be used.
 
     Source: Ulyanov et al. 2016 (arXiv 1607.08022); `torch.nn.functional.instance_norm`.
     """
@@ -230,7 +231,7 @@ def group_norm(
     """Normalize each sample of `x` [N, C, *] over each of `num_groups` groups of channels.
 
     Raises:
-        ValueError: one value per group.
+        ValueError: a single sample with one value per group.
         RuntimeError: channels that `num_groups` does not divide, or a shape or dtype that does not
             fit.
 

@@ -201,7 +201,7 @@ class _InstanceNorm(_NormBase):
         message = f"expected input's size at dim={dim} to match {found} (shape {list(x.shape)})"
         if self.affine:
             raise ValueError(message)
-        warnings.warn(f"{message}; harmless here, because affine=False", stacklevel=3)
+        warnings.warn(f"{message}; gamma and beta do not care, because affine=False", stacklevel=3)
 
 
 class InstanceNorm1d(_InstanceNorm):
@@ -291,7 +291,8 @@ class GroupNorm(_Affine):
         bias: with `affine`, learn beta.
 
     Raises:
-        ValueError: `num_groups` does not divide `num_channels`, or one value per group.
+        ValueError: `num_groups` does not divide `num_channels`, or a single sample has one value
+            per group.
         RuntimeError: wrong number of channels or dtype.
 
     Source: `torch.nn.GroupNorm`; Wu & He 2018 (arXiv 1803.08494).

@@ -134,12 +134,18 @@ def _label_ends(ax: Axes, ends: Mapping[str, tuple[float, float]]) -> None:
         ax.annotate(
             name,
             end,
-            xytext=(6, height[name] - start[name]),
+            xytext=(8, height[name] - start[name]),
             textcoords="offset points",
             va="center",
             color=COLORS[name],
             fontweight="bold",
         )
+
+
+def _heading(ax: Axes, text: str, y: int = 5, **style: str) -> None:
+    """Write a text above the middle of the axes, `y` points away."""
+    ax.annotate(text, (0.5, 1), xycoords="axes fraction", xytext=(0, y), ha="center",
+                textcoords="offset points", **style)  # fmt: skip
 
 
 def seeds_by_setting(
@@ -189,14 +195,17 @@ def image_grid(
 
 
 def confusion(matrix: Tensor, classes: Sequence[str]) -> Axes:
-    """Show a confusion matrix [true, predicted] of fractions of each row, in percent."""
+    """Show a confusion matrix [true, predicted] of fractions of each row, in percent.
+
+    Cells from 5 percent are coloured; less than half a percent is left out.
+    """
     _, ax = plt.subplots(figsize=(WIDTH, 0.95 * WIDTH))
     percent = 100 * matrix.numpy()
-    ax.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+    ax.imshow(np.ma.masked_less(percent, 5), cmap="Blues", vmin=-15, vmax=100)
     for (i, j), value in np.ndenumerate(percent):
-        if value >= 0.5:
-            ax.text(j, i, f"{value:.0f}", ha="center", va="center",
-                    color="white" if value > 50 else "#222222")  # fmt: skip
+        color = INK if value < 5 else "#222222" if value <= 50 else "white"
+        if value > 0.5:
+            ax.text(j, i, f"{value:.0f}", ha="center", va="center", color=color)
     ax.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
     ax.set_yticks(range(len(classes)), classes)
     ax.set_xlabel("predicted class")
@@ -265,8 +274,7 @@ def by_layer(rows: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]], log: se
             if quantity in log:
                 ax.set_yscale("log")
             if ax in axes[0]:
-                ax.annotate(column, (0.5, 1), xycoords="axes fraction", xytext=(0, 5), ha="center",
-                            textcoords="offset points")  # fmt: skip
+                _heading(ax, column)
         line_of_axes[0].set_ylabel(quantity)
     for ax in axes[-1]:
         ax.set_xlabel("layer")
@@ -293,8 +301,7 @@ def drift(panels: Mapping[str, np.ndarray], steps: Sequence[int], ylabel: str) -
         ax.fill_between(steps, low, high, color=COLORS[name], alpha=0.25, lw=0)
         ax.plot(steps, median, color=COLORS[name], lw=2.4)
         ax.plot(steps, np.stack([low, high], axis=1), color=COLORS[name], lw=0.9)
-        ax.annotate(name, (0.5, 1), xycoords="axes fraction", xytext=(0, 5), ha="center",
-                    textcoords="offset points", color=COLORS[name], fontweight="bold")  # fmt: skip
+        _heading(ax, name, color=COLORS[name], fontweight="bold")
         ax.set_xlabel("step")
     axes[0, 0].set_ylabel(ylabel)
     return figure
@@ -359,8 +366,8 @@ def computation_graph() -> Figure:
         "r": (285, 60, r"$r = 1/\sqrt{v+\epsilon}$", r"$dr = \Sigma\, d\hat x\,c$", right),
         "x_hat": (285, 200, r"$\hat x = c\,r$", r"$d\hat x = \gamma\,dy$", above),
         "y": (380, 200, r"$y = \gamma\hat x + \beta$", "$dy$", above),
-        "gamma": (348, 125, r"$\gamma$", r"$d\gamma = \Sigma\, dy\,\hat x$", below),
-        "beta": (412, 125, r"$\beta$", r"$d\beta = \Sigma\, dy$", below),
+        "gamma": (344, 125, r"$\gamma$", r"$d\gamma = \Sigma\, dy\,\hat x$", below),
+        "beta": (416, 125, r"$\beta$", r"$d\beta = \Sigma\, dy$", below),
     }
     edges = ["x mu", "x c", "mu c", "c s", "s v", "v r", "r x_hat", "c x_hat", "x_hat y"]
     edges += ["gamma y", "beta y"]
@@ -551,8 +558,7 @@ def fits(
             for name, values in lines.items():
                 ax.plot(grid, values, color=COLORS[name], lw=2)
             if ax in axes[0]:
-                ax.annotate(column, (0.5, 1), xycoords="axes fraction", xytext=(0, 4), ha="center",
-                            textcoords="offset points")  # fmt: skip
+                _heading(ax, column, y=4)
         ax.set_xticks([-1, 0, 1])
         name = row if row in COLORS else next(iter(lines))
         line_of_axes[0].set_ylabel(row, color=COLORS[name], fontweight="bold")
@@ -617,8 +623,7 @@ def curve_panels(
             ax.set_xscale("log")
         else:
             ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        ax.annotate(label, (0.5, 1), xycoords="axes fraction", xytext=(0, 5), ha="center",
-                    textcoords="offset points")  # fmt: skip
+        _heading(ax, label)
         ax.set_xlabel("epoch")
     _label_ends(ax, ends)
     names = sorted(ax.texts[-len(ends) :], key=lambda text: text.xy[1])
@@ -658,8 +663,7 @@ def heatmaps(
         ax.set_yticks(range(len(rows)), rows)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
-        ax.annotate(name, (0.5, 1), xycoords="axes fraction", xytext=(0, 5), ha="center",
-                    textcoords="offset points", color=COLORS[name], fontweight="bold")  # fmt: skip
+        _heading(ax, name, color=COLORS[name], fontweight="bold")
     axes[-1, 0].set_xlabel(xlabel)
     return figure
 
@@ -668,7 +672,7 @@ def file_map(regions: Mapping[str, tuple[int, int]], outcomes: Mapping[int, str]
     """Draw the parts of a file as a bar, and below it a row of ticks for each kind of outcome.
 
     Args:
-        regions: name of the part -> first byte and the byte after the last; widest parts are named.
+        regions: name of the part, or "" -> first byte and the byte after the last.
         outcomes: position in bytes -> what happened there; rows are sorted by their names.
     """
     figure, ax = plt.subplots(figsize=(WIDTH, 2.2))
@@ -713,8 +717,7 @@ def departures(results: Mapping[str, Sequence[Sequence[float]]], start: int, yla
         ax.minorticks_off()
         ax.set_xticks(epochs)
         ax.margins(x=0.15)
-        ax.annotate(name, (0.5, 1), xycoords="axes fraction", xytext=(0, 6), ha="center",
-                    textcoords="offset points", color=color, fontweight="bold")  # fmt: skip
+        _heading(ax, name, y=6, color=color, fontweight="bold")
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
     figure.supylabel(ylabel)

@@ -42,7 +42,9 @@ class Check:
             except Exception as error:  # whatever a student's code raises becomes a hint
                 return f"Not yet: for {_show(case)} it raises {type(error).__name__}: {error}"
             if results[-1] is None or results[-1] is ...:
-                return f"Not yet: for {_show(case)} it returns nothing. Write the body first."
+                if case is self.cases[0]:
+                    return "Not yet: it returns nothing. Write the body first."
+                return f"Not yet: for {_show(case)} it returns nothing."
         if self._agrees(self.solution, results):
             return "Correct."
         for mistake, hint in self.mistakes:
