@@ -31,6 +31,7 @@ from icons import TITLE
 from run import ROOT
 
 SCALE = 0.8  # lets 80 columns of code fit on A4
+FULL_SIZE = {"appendix/cheat-sheet"}  # is made for one sheet of A4 as it stands
 HOME, CONTENTS = "index", "contents"
 BOOK_TITLE = TITLE.replace("\n", " ")
 STYLE = """<style>
@@ -71,7 +72,7 @@ def print_pages(book: Path, entries: list[Entry]) -> tuple[dict[str, PdfReader],
             page.goto((book / f"{name}.html").resolve().as_uri())
             typeset(page)
             page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
-            printed[name] = print_page(page, SCALE)
+            printed[name] = print_page(page, 1 if name in FULL_SIZE else SCALE)
         sizes = {name: len(pdf.pages) if pdf else 1 for name, pdf in printed.items()}
         page.set_content(list_of_contents(book, entries, starts_of(sizes)))
         printed[CONTENTS] = print_page(page)
