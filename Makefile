@@ -30,7 +30,7 @@ pdf: book ## make one PDF of the book, with Chromium
 
 test-browser: book ## look at every page of the built book in Chromium
 	$(BIN)/pytest -m browser tests/test_pages.py tests/test_pdf.py --dist loadgroup
-	if command -v chromium chromium-browser > /dev/null; then $(BIN)/python benchmarks/page_weight.py _build/html; fi
+	if { command -v chromium || command -v chromium-browser; } > /dev/null; then $(BIN)/python benchmarks/page_weight.py _build/html; fi
 
 test-standalone: $(READY) ## run every standalone notebook in an empty folder
 	$(BIN)/pytest -m slow tests/test_standalone.py --dist load
