@@ -1,13 +1,12 @@
 """Chromium for the tests of the interactive figures; its fixtures stand in conftest.py."""
 
-import shutil
-
 import pytest
+
+from chromium import CHROMIUM
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Page = sync_api.Page
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 needs_browser = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium in the PATH (Debian and Ubuntu: apt install chromium)"
 )

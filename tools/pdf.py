@@ -6,7 +6,6 @@ A page of contents follows the home page, and every page gets its number. Links 
 links inside the PDF, and the table of contents becomes its outline.
 """
 
-import shutil
 import sys
 from html import escape
 from io import BytesIO
@@ -26,6 +25,7 @@ from pypdf.generic import (
 )
 from tqdm import tqdm
 
+from chromium import CHROMIUM
 from contents import Entry, read_contents
 from icons import TITLE
 from run import ROOT
@@ -63,10 +63,7 @@ def print_pages(book: Path, entries: list[Entry]) -> tuple[dict[str, PdfReader],
     titles |= {page_name(entry.path): entry.plain_title for entry in entries}
     printed = dict.fromkeys(titles)  # the order of the PDF
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium") or shutil.which("chromium-browser"),
-            args=["--no-sandbox"],
-        )
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(color_scheme="light")
         for name in tqdm([name for name in titles if name != CONTENTS], unit="page"):
             page.goto((book / f"{name}.html").resolve().as_uri())

@@ -201,7 +201,7 @@ class _InstanceNorm(_NormBase):
         message = f"expected input's size at dim={dim} to match {found} (shape {list(x.shape)})"
         if self.affine:
             raise ValueError(message)
-        warnings.warn(f"{message}; gamma and beta do not care, because affine=False", stacklevel=3)
+        warnings.warn(f"{message}; gamma and beta do not use it: affine=False", stacklevel=3)
 
 
 class InstanceNorm1d(_InstanceNorm):

@@ -152,14 +152,14 @@ def predict(model: nn.Module, data: Iterable[Batch]) -> Tensor:
 
 @contextmanager
 def _eval_mode(model: nn.Module) -> Iterator[None]:
-    """Measure in eval mode, without gradients; then `model.train()` would thaw frozen layers."""
+    """Put `model` into eval mode without gradients, then each layer into its own mode again."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        for module, mode in modes:
+        for module, mode in modes:  # model.train() would thaw frozen layers
             module.training = mode
 
 
