@@ -15,8 +15,12 @@ def contexts():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
 
         @cache
-        def context(motion: str, scripts: bool):
-            return browser.new_context(reduced_motion=motion, java_script_enabled=scripts)
+        def context(motion: str, scripts: bool, clock: bool):
+            context = browser.new_context(reduced_motion=motion, java_script_enabled=scripts)
+            if clock:
+                context.clock.install(time=0)
+                context.clock.pause_at(1)
+            return context
 
         yield context
         browser.close()
@@ -26,16 +30,21 @@ def contexts():
 def show(contexts, figure: str) -> Iterator[Callable]:
     """Open pages; fail when one of them loads or complains about anything.
 
-    A test module gives `figure`: the HTML that is shown when there is no other.
+    A test module gives `figure`: the HTML that is shown when there is no other. With `clock` the
+    time of the page stands still but for `page.clock.run_for`, however busy the machine.
     """
     from browser import PAGE
 
     complaints, pages = [], []
 
     def show(
-        body: str | None = None, width: int = 720, motion: str = "reduce", scripts: bool = True
+        body: str | None = None,
+        width: int = 720,
+        motion: str = "reduce",
+        scripts: bool = True,
+        clock: bool = False,
     ):
-        page = contexts(motion, scripts).new_page()
+        page = contexts(motion, scripts, clock).new_page()
         pages.append(page)
         page.set_viewport_size({"width": width, "height": 900})
         page.on("request", lambda request: complaints.append(f"loads {request.url}"))

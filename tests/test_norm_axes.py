@@ -426,14 +426,16 @@ def test_everything_has_a_name_and_the_filled_values_are_told(show):
 
 @needs_browser
 def test_changes_are_announced_once_the_hand_rests_and_not_before_it_moves(show):
-    page = show()
+    page = show(clock=True)
     status = page.get_by_role("status")
-    page.wait_for_timeout(700)
+    page.clock.run_for(1000)
     assert status.text_content() == ""
     choose(page, "group 3")
+    page.clock.run_for(400)
     point_at(page, 0, 0, 0, 0)
+    page.clock.run_for(400)
     assert status.text_content() == ""
-    page.wait_for_function("document.querySelector('[role=status]').textContent")
+    page.clock.run_for(400)
     for part in readout(page):
         assert part in status.text_content().replace("−", "-")
 

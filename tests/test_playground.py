@@ -341,8 +341,8 @@ def test_everything_has_a_name_and_changes_are_announced(show):
 
 @needs_browser
 def test_nothing_is_announced_before_a_hand_moves(show):
-    page = show()
-    page.wait_for_timeout(700)
+    page = show(clock=True)
+    page.clock.run_for(1000)
     assert page.get_by_role("status").text_content() == ""
 
 
@@ -369,10 +369,10 @@ def test_switching_glides_unless_the_reader_wants_no_motion(show):
     first = ".points circle:nth-of-type(9)"  # the first output
     ends = {}
     for motion in ("reduce", "no-preference"):
-        page = show(motion=motion)
+        page = show(motion=motion, clock=True)
         page.get_by_label("eval").check()
         at_once = page.locator(first).get_attribute("cx")
-        page.wait_for_timeout(600)
+        page.clock.run_for(500)
         ends[motion] = page.locator(first).get_attribute("cx")
         assert (at_once == ends[motion]) == (motion == "reduce")
     assert ends["reduce"] == ends["no-preference"]
