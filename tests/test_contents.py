@@ -38,10 +38,10 @@ def test_the_map_shows_the_chapters_with_their_questions_and_minutes(book: Path)
     assert map_of_chapters(read_contents(book), book) == [
         "**Part I**",
         "",
-        "[Title 01-a](chapters/01-a.ipynb) (1 minute)",
+        "[Title 01-a](chapters/01-a.ipynb) (runs in 1 minute)",
         ": Why 01-a?",
         "",
-        "[Title 02-b](chapters/02-b.ipynb) (7 to 9 minutes)",
+        "[Title 02-b](chapters/02-b.ipynb) (runs in 7 to 9 minutes)",
         ": Why 02-b?",
         "",
     ]

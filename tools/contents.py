@@ -56,7 +56,7 @@ def map_of_chapters(entries: list[Entry], folder: Path) -> list[str]:
             lines += [f"**{part}**", ""]
         unit = "minute" if entry.minutes == "1" else "minutes"
         lines += [
-            f"{markdown_link(entry, folder)} ({entry.minutes} {unit})",
+            f"{markdown_link(entry, folder)} (runs in {entry.minutes} {unit})",
             f": {entry.question}",
             "",
         ]
