@@ -229,7 +229,7 @@ def test_start_over_makes_a_new_layer_and_repeats_the_batches(show):
     page.get_by_role("button", name="Start over").click()
     assert statistics(page, "running") == [0, 1]
     assert page.locator("svg .trail line").count() == 0
-    assert page.get_by_text("No batch seen yet").is_visible()
+    assert page.get_by_text("have not moved yet").is_visible()
     assert setting(page, "momentum") == 0.9
     assert [values(page, "x") for _ in range(3) if next_batch(page) is None] == first
     for _ in range(20):

@@ -1,9 +1,9 @@
-"""Checkpoints: training resumes from them as if it had never stopped.
+"""Checkpoints: training resumes from them as if it had never stopped::
 
     save("run.pt", model, optimizer, arguments={"sizes": [2, 8, 2]}, epoch=5)
 
     checkpoint = load("run.pt")
-    model = mlp(**checkpoint.arguments)
+    model = mlp(checkpoint.arguments["sizes"])
     checkpoint.restore(model, optimizer)
 
 Two kinds of error, and no others: the system's `OSError` where a file cannot be read or written
@@ -53,7 +53,8 @@ class Checkpoint:
         epoch: number of epochs done.
         accuracy: 0..1 after that epoch, NaN if not given.
         model: the model's `state_dict`.
-        optimizer, scheduler: class, shapes of the parameters and `state_dict`; None if not saved.
+        optimizer: class, shapes of the parameters and `state_dict`; None if not saved.
+        scheduler: class and `state_dict`; None if not saved.
         random: states of Python, NumPy, torch and each CUDA device.
     """
 
@@ -118,7 +119,9 @@ def save(
 
     Args:
         path: its folder must exist.
-        model, optimizer, scheduler: what `Checkpoint.restore` shall restore.
+        model: what `Checkpoint.restore` shall restore.
+        optimizer: needed to resume; None saves none.
+        scheduler: the same, where the training uses one.
         arguments: those of the model's constructor, made of numbers, strings, lists and dicts.
         epoch: number of epochs done.
         accuracy: 0..1.

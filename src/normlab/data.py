@@ -1,12 +1,14 @@
 """The data sets of the course, as tensors in memory.
 
 `cifar10` takes the images from a folder, from the cache or from the network, and falls back to
-images drawn by code, so that every chapter runs everywhere. Three environment variables steer it::
+images drawn by code, so that every chapter runs everywhere. Three environment variables steer it:
 
-    NORMLAB_DATA=shapes    use Shapes-10 and look for nothing
-    NORMLAB_CIFAR10=...    a folder with CIFAR-10, in torchvision's layout or as class folders
-    NORMLAB_CACHE=...      where to keep decoded images; otherwise ~/.cache/normlab,
-                           or normlab in XDG_CACHE_HOME
+`NORMLAB_DATA=shapes`
+    Use Shapes-10 and look for nothing.
+`NORMLAB_CIFAR10=...`
+    A folder with CIFAR-10, in torchvision's layout or as class folders.
+`NORMLAB_CACHE=...`
+    Where to keep decoded images; otherwise `~/.cache/normlab`, or `normlab` in `XDG_CACHE_HOME`.
 """
 
 import hashlib
@@ -116,8 +118,10 @@ class ImageData:
         name: "CIFAR-10" or "Shapes-10".
         source: where the images came from, in words.
         classes: names of the classes, in the order of the labels.
-        train_images, test_images: uint8 [N, 3, 32, 32], red, green and blue from 0 to 255.
-        train_labels, test_labels: int64 [N], from 0 to len(classes) - 1.
+        train_images: uint8 [N, 3, 32, 32], red, green and blue from 0 to 255.
+        train_labels: int64 [N], from 0 to len(classes) - 1.
+        test_images: in the form of `train_images`.
+        test_labels: in the form of `train_labels`.
     """
 
     name: str

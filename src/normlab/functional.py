@@ -20,7 +20,8 @@ def normalize_backward(
     """Return `(dx, dgamma, dbeta)` for `y = gamma * x_hat + beta`; gamma is constant over `dims`.
 
     `scale` is gamma / sigma. With m the number of values that share a mean:
-    dx = scale * (dy - sum(dy) / m - x_hat * sum(dy * x_hat) / m).
+    `dx = scale * (dy - sum(dy) / m - x_hat * sum(dy * x_hat) / m)`.
+
     Source: Ioffe & Szegedy 2015, section 3, simplified.
     """
     m = _count(x_hat, scale)
@@ -92,7 +93,8 @@ def normalize(
     Args:
         x: floating-point tensor of any shape. Half precision is computed in float32.
         dims: the dimensions whose values share one mean and one variance.
-        weight, bias: gamma and beta, of one shape; None means 1 and 0.
+        weight: gamma; None means 1.
+        bias: beta, of the shape of gamma; None means 0.
         eps: added to the variance, in the square of the unit of `x`.
         affine_shape: the shape, of the rank of `x`, in which gamma and beta broadcast against `x`;
             by default their own shape.

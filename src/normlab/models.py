@@ -38,8 +38,9 @@ class LeNet5(nn.Module):
     """LeNet-5 for images [N, channels, fig_size, fig_size]; returns logits [N, num_classes].
 
     Args:
-        norm2d, norm1d: make the layer after each convolution and each hidden linear layer from its
-            number of features; None means none.
+        norm2d: makes the layer after each convolution from its number of channels; None means none.
+        norm1d: makes the layer after each hidden linear layer from its number of features; None
+            means none.
         activation: class of the activation, `nn.Sigmoid` in the older version.
         pool: class of the pooling, `nn.AvgPool2d` in the older version.
         channels: image channels, 3 for colour.

@@ -155,7 +155,8 @@ def seeds_by_setting(
 
     Args:
         results: name of the method -> setting -> one value per seed.
-        xlabel, ylabel: axis labels with units.
+        xlabel: label of the horizontal axis, with its unit.
+        ylabel: label of the vertical axis, with its unit.
     """
     _, ax = plt.subplots()
     ends = {}
@@ -431,7 +432,8 @@ def pairs(
         results: name of the variant -> one pair (x, y) per seed; at most five variants.
         places: where each name is written, in the units of the axes; left of 75, it starts there,
             else it ends there.
-        xlabel, ylabel: axis labels with units.
+        xlabel: label of the horizontal axis, with its unit.
+        ylabel: label of the vertical axis, with its unit.
     """
     _, ax = plt.subplots(figsize=(WIDTH, 0.55 * WIDTH))
     for (name, values), place, marker in zip(results.items(), places, "o^sDv", strict=False):
@@ -556,8 +558,8 @@ def fits(
     )  # fmt: skip
     for (row, panels), line_of_axes in zip(rows.items(), axes, strict=True):
         for ax, (column, lines), (x, y) in zip(line_of_axes, panels.items(), points, strict=True):
-            ax.plot(grid, slope * grid, color=INK, lw=1, ls="--")
-            ax.plot(x, y, "o", color=INK, markersize=3, alpha=0.8)
+            ax.plot(grid, slope * grid, color=INK, lw=1.2, ls="--", zorder=3)  # over the curves
+            ax.plot(x, y, "o", color=INK, markersize=3, alpha=0.5)
             for name, values in lines.items():
                 ax.plot(grid, values, color=COLORS[name], lw=2)
             if ax in axes[0]:
@@ -578,7 +580,8 @@ def regions(
     Args:
         rows: name of the method -> models of points [N, 2], which return logits [N, 2].
         columns: written above the first row.
-        points, classes: [N, 2] and [N]; drawn in every panel, which tells the accuracy on them.
+        points: [N, 2], drawn in every panel.
+        classes: [N], those of the points; every panel tells the accuracy on them.
     """
     n = len(columns)
     figure, axes = plt.subplots(
@@ -647,7 +650,8 @@ def heatmaps(
 
     Args:
         panels: name of the method -> values [rows, columns] in percent, on one colour scale.
-        rows, columns: what stands beside the rows and below the columns.
+        rows: what stands beside the rows.
+        columns: what stands below the columns.
         xlabel: what the columns are.
         threshold: the colours run from here to 100.
     """

@@ -90,7 +90,8 @@ def fit(
     Args:
         model: any module; left in training mode.
         optimizer: holds the parameters of `model`.
-        train, test: anything that yields `(inputs, targets)`; one pass over `train` is an epoch.
+        train: anything that yields `(inputs, targets)`; one pass over it is an epoch.
+        test: the same, evaluated after each epoch; None means never.
         epochs: number of passes.
         loss_fn: mean loss of a batch from outputs and targets.
         progress: a bar to advance by one per epoch; None makes one.
