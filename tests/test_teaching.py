@@ -67,8 +67,11 @@ def test_the_table_ends_with_the_sum(tmp_path: Path) -> None:
     assert study_time(entries, "01 02") in lines[4]
 
 
-def test_a_chapter_that_helps_is_not_needed(tmp_path: Path) -> None:
-    text = "Tensors: [a](01-a.ipynb), [b](02-b.ipynb). [c](03-c.ipynb) helps: it says why."
+@pytest.mark.parametrize(
+    "end", ["[c](03-c.ipynb) helps: it says why.", "The [c](03-c.ipynb) help."]
+)
+def test_a_chapter_that_helps_is_not_needed(tmp_path: Path, end: str) -> None:
+    text = f"Tensors: [a](01-a.ipynb), [b](02-b.ipynb). {end}"
     assert needs(chapter(tmp_path, "04-d", [], text)) == {"01": True, "02": True, "03": False}
 
 

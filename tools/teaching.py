@@ -117,7 +117,7 @@ def needs(entry: Entry) -> dict[str, bool]:
     found = {}
     for sentence in re.split(r"(?<=[.:]) ", line[1] if line else ""):
         for linked in re.findall(r"\]\((\d+)-[^)]*\)", sentence):
-            found[linked] = not re.search(r"\bhelps\b", sentence)
+            found[linked] = not re.search(r"\bhelps?\b", sentence)
     return found
 
 
