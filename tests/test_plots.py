@@ -78,7 +78,7 @@ def test_an_image_grid_shows_every_image_with_its_title():
     assert [ax.get_title() for ax in shown] == [f"image {i}" for i in range(7)]
 
 
-def test_the_opacity_of_a_cell_of_a_confusion_matrix_is_its_share():
+def test_the_opacity_of_a_cell_of_a_confusion_matrix_grows_with_its_share():
     ax = plots.confusion(torch.tensor([[0.96, 0.04], [0.25, 0.75]]), ["cat", "dog"])
     (one, nothing), (some, other) = ax.images[0].get_array()[..., 3]
     assert nothing == 0 < some < one == other == 1
