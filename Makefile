@@ -12,7 +12,7 @@ help: ## list the targets
 
 book: $(READY) ## build the book from the stored outputs, with every warning an error
 	$(BIN)/jupyter-book build -W -n --keep-going --all .
-	$(BIN)/python tools/check_html.py _build/html
+	$(BIN)/python -m tools.check_html _build/html
 	@echo "The book is in _build/html/index.html"
 
 test: $(READY) ## run the tests: the package, every cell of every chapter, the book
@@ -20,26 +20,26 @@ test: $(READY) ## run the tests: the package, every cell of every chapter, the b
 	@echo "All tests passed: the package, every cell of every chapter, the book."
 
 run: $(READY) ## execute the chapters in place, or one: make run CH=06
-	$(BIN)/python tools/run.py $(CH)
+	$(BIN)/python -m tools.run $(CH)
 
 standalone: $(READY) ## write notebooks that run anywhere, on Colab too, into _build/standalone
-	$(BIN)/python tools/standalone.py _build/standalone
+	$(BIN)/python -m tools.standalone _build/standalone
 
 pdf: book ## make one PDF of the book, with Chromium
-	$(BIN)/python tools/pdf.py _build/html _build/batch-normalization-inside-out.pdf
+	$(BIN)/python -m tools.pdf _build/html _build/batch-normalization-inside-out.pdf
 
 test-browser: book ## look at every page of the built book in Chromium
-	$(BIN)/pytest -m browser tests/test_pages.py tests/test_pdf.py --dist loadgroup
+	$(BIN)/pytest -m browser tests/book/test_pages.py tests/book/test_pdf.py --dist loadgroup
 	if { command -v chromium || command -v chromium-browser; } > /dev/null; then $(BIN)/python benchmarks/page_weight.py _build/html; fi
 
 test-standalone: $(READY) ## run every standalone notebook in an empty folder
-	$(BIN)/pytest -m slow tests/test_standalone.py --dist load
+	$(BIN)/pytest -m slow tests/book/test_standalone.py --dist load
 
 release: $(READY) ## write the assignments for students, without solutions, into assignments/release
-	$(BIN)/python tools/release.py $(A)
+	$(BIN)/python -m classroom.release $(A)
 
 grade: $(READY) ## grade a class: make grade A=A1 FROM=folder DEADLINE="2026-12-01 18:00"
-	$(BIN)/python tools/grade.py $(A) $(if $(FROM),"$(FROM)") \
+	$(BIN)/python -m classroom.grade $(A) $(if $(FROM),"$(FROM)") \
 	  $(if $(DEADLINE),--deadline "$(DEADLINE)") $(if $(filter none,$(SANDBOX)),--no-sandbox)
 
 marking: $(READY) ## mark the written answers in the browser
@@ -47,8 +47,8 @@ marking: $(READY) ## mark the written answers in the browser
 	  --ServerApp.default_url=/formgrader/gradebook --ServerApp.root_dir=.
 
 test-grading: $(READY) ## grade 200 submissions, and every wrong solution with nbgrader
-	$(BIN)/pytest -m slow tests/test_grading_at_scale.py -k evening -n 0
-	$(BIN)/pytest -m slow tests/test_grading_at_scale.py -k points --dist load
+	$(BIN)/pytest -m slow tests/classroom/test_grading_at_scale.py -k evening -n 0
+	$(BIN)/pytest -m slow tests/classroom/test_grading_at_scale.py -k points --dist load
 
 lab: $(READY) ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab chapters

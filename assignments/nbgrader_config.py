@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from grading.course import Course  # noqa: E402
+from classroom.course import Course  # noqa: E402
 
 get_config().merge(Course().config())  # noqa: F821

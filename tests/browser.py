@@ -2,7 +2,7 @@
 
 import pytest
 
-from chromium import CHROMIUM
+from tools.chromium import CHROMIUM
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Page = sync_api.Page

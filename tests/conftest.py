@@ -9,7 +9,7 @@ import pytest
 @pytest.fixture(scope="module")
 def contexts():
     """Give the browser's context for some options: a context takes longer to make than a page."""
-    from browser import CHROMIUM, sync_api
+    from tests.browser import CHROMIUM, sync_api
 
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -33,7 +33,7 @@ def show(contexts, figure: str) -> Iterator[Callable]:
     A test module gives `figure`: the HTML that is shown when there is no other. With `clock` the
     time of the page stands still but for `page.clock.run_for`, however busy the machine.
     """
-    from browser import PAGE
+    from tests.browser import PAGE
 
     complaints, pages = [], []
 

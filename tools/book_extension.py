@@ -14,13 +14,11 @@ from sphinx.util.nodes import make_refnode
 from sphinx_codeautolink.extension.block import CodeBlockAnalyser
 from sphinx_exercise.nodes import exercise_enumerable_node
 
-import icons
-import standalone
-import teaching
-from contents import Entry, map_of_chapters, position, read_contents
-from exercises import LEVELS, Exercise, list_of_exercises, list_of_levels, read_exercises
-from repository import repository_address, site_address
-from run import notebooks, title
+from tools import icons, standalone, teaching
+from tools.contents import Entry, map_of_chapters, position, read_contents
+from tools.exercises import LEVELS, Exercise, list_of_exercises, list_of_levels, read_exercises
+from tools.notebooks import notebooks, title
+from tools.repository import repository_address, site_address
 
 STANDALONE = "standalone"  # their folder in the built book, and in the branch that is published
 BRANCH = "gh-pages"

@@ -1,6 +1,6 @@
 """Check the built book: every link inside it leads somewhere, and no page needs the network.
 
-python tools/check_html.py _build/html
+python -m tools.check_html _build/html
 """
 
 import sys

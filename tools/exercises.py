@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from contents import Entry
+from tools.contents import Entry
 
 # The one place that says what a level is. A directive names its level: `:class: medium`.
 LEVELS = {

@@ -1,6 +1,6 @@
 """The small picture of the browser's tab and the card that networks show for a link, drawn by code.
 
-python tools/icons.py     writes _static/favicon.svg
+python -m tools.icons     writes _static/favicon.svg
 """
 
 import math
@@ -10,7 +10,8 @@ import matplotlib.image
 import matplotlib.pyplot as plt
 
 from normlab.plots import COLORS
-from run import COVER, ROOT
+from tools import ROOT
+from tools.notebooks import COVER
 
 FAVICON = ROOT / "_static" / "favicon.svg"
 TITLE = "Batch Normalization,\nInside Out"

@@ -1,6 +1,6 @@
 """Make one PDF of the built book: Chromium prints each page, pypdf joins them.
 
-python tools/pdf.py _build/html _build/batch-normalization-inside-out.pdf
+python -m tools.pdf _build/html _build/batch-normalization-inside-out.pdf
 
 A page of contents follows the home page, and every page gets its number. Links between pages become
 links inside the PDF, and the table of contents becomes its outline.
@@ -25,10 +25,10 @@ from pypdf.generic import (
 )
 from tqdm import tqdm
 
-from chromium import CHROMIUM
-from contents import Entry, read_contents
-from icons import TITLE
-from run import ROOT
+from tools import ROOT
+from tools.chromium import CHROMIUM
+from tools.contents import Entry, read_contents
+from tools.icons import TITLE
 
 SCALE = 0.8  # lets 80 columns of code fit on A4
 FULL_SIZE = {"appendix/cheat-sheet"}  # is made for one sheet of A4 as it stands

@@ -1,8 +1,8 @@
 """Execute notebooks in place: the one way in which the stored results of the book are made.
 
-    python tools/run.py                                           every notebook
-    python tools/run.py 06 errata                                 chapter 6 and the errata
-    python tools/run.py 06 --set EPOCHS=1 --output _build/short   a short run of a copy
+    python -m tools.run                                           every notebook
+    python -m tools.run 06 errata                                 chapter 6 and the errata
+    python -m tools.run 06 --set EPOCHS=1 --output _build/short   a short run of a copy
 
 A chapter is written only when all its cells have run, and carries a stamp: the hash of its code
 cells, the images used, torch's version and the minutes taken. The tests refuse a chapter whose
@@ -15,10 +15,8 @@ settings. A failed `assert` is therefore reported and passed over; every other e
 import argparse
 import ast
 import base64
-import hashlib
 import io
 import os
-import re
 import subprocess
 import sys
 import time
@@ -27,49 +25,28 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
-from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-BANNER = re.compile(r"^(CIFAR-10|Shapes-10): ", re.MULTILINE)  # printed by normlab.data
-NOTEBOOK_METADATA = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
-}
+from tools import ROOT
+from tools.notebooks import (
+    COVER,
+    COVER_CHAPTER,
+    COVER_FIGURE,
+    NOTEBOOK_METADATA,
+    code_cells,
+    code_hash,
+    data_used,
+    figure,
+    find,
+    parse,
+    write_notebook,
+)
+
 CELL_METADATA = ("mystnb", "tags")  # what is kept; the rest belongs to editors
 MAX_DIFFERENCE = 3.0  # of 255, root mean square over the pixels: charts have 1 to 2.6, photos 5
-# The picture of the home page and the README is a stored figure of this chapter.
-COVER_CHAPTER, COVER_FIGURE = "06-lenet-cifar10", "fig-curves"
-COVER = ROOT / "_static" / "with-and-without-bn.png"
-
-
-def title(notebook: NotebookNode) -> str:
-    """Return the heading of level 1, which stands in the first cell."""
-    return re.match(r"# (.+)", notebook.cells[0].source)[1]
-
-
-def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
-
-
-def parse(cell: NotebookNode) -> ast.Module:
-    """Return the syntax tree of a code cell, in which IPython's magics are allowed."""
-    return ast.parse(TransformerManager().transform_cell(cell.source))
-
-
-def code_hash(notebook: NotebookNode) -> str:
-    """Return the sha256 of the code cells, in order."""
-    return hashlib.sha256("\0".join(c.source for c in code_cells(notebook)).encode()).hexdigest()
-
-
-def data_used(notebook: NotebookNode) -> str:
-    """Return the image data that the stored outputs name: CIFAR-10, Shapes-10, both or none."""
-    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
-    printed = "\n".join(output.text for output in outputs if output.output_type == "stream")
-    return " and ".join(sorted(set(BANNER.findall(printed)))) or "none"
 
 
 def substitute(notebook: NotebookNode, settings: dict[str, str]) -> None:
@@ -174,38 +151,6 @@ def stamp(notebook: NotebookNode, minutes: float) -> None:
     }
 
 
-def write(notebook: NotebookNode, path: Path) -> None:
-    """Replace the file in one step: it is the old notebook or the new one, never a part."""
-    nbformat.validate(notebook)
-    part = path.with_suffix(".part")
-    nbformat.write(notebook, part)
-    os.replace(part, path)
-
-
-def figure(notebook: NotebookNode, name: str) -> bytes:
-    """Return the stored PNG of the cell whose figure has this name."""
-    for cell in code_cells(notebook):
-        if cell.metadata.get("mystnb", {}).get("figure", {}).get("name") == name:
-            for output in cell.outputs:
-                if picture := output.get("data", {}).get("image/png"):
-                    return base64.b64decode(picture)
-    raise ValueError(f"no stored figure is named {name}")
-
-
-def notebooks() -> list[Path]:
-    """Return the notebooks of the book: the chapters, then those of the appendix."""
-    return [p for part in ("chapters", "appendix") for p in sorted((ROOT / part).glob("*.ipynb"))]
-
-
-def find(names: list[str]) -> list[Path]:
-    """Return the notebooks that begin with these numbers or names, all of them if there is none."""
-    chosen = [p for p in notebooks() if not names or p.stem.split("-")[0] in names]
-    if len(chosen) < len(names) or not chosen:
-        existing = ", ".join(p.stem for p in notebooks())
-        raise SystemExit(f"no such notebook: {' '.join(names)}. There are: {existing}")
-    return chosen
-
-
 def run(path: Path, settings: dict[str, str], output: Path | None = None) -> None:
     """Execute the notebook at `path` and write it there, or a copy into the folder `output`."""
     # Formatting a chapter after the run would make its results stale.
@@ -227,7 +172,7 @@ def run(path: Path, settings: dict[str, str], output: Path | None = None) -> Non
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         path = output / path.name
-    write(notebook, path)
+    write_notebook(notebook, path)
     if output is None and path.stem == COVER_CHAPTER:
         COVER.write_bytes(figure(notebook, COVER_FIGURE))
     print(f"wrote {path}: {minutes:.1f} minutes, images: {data_used(notebook)}")

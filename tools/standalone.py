@@ -1,7 +1,7 @@
 """Turn notebooks of the book into notebooks that stand alone.
 
-    python tools/standalone.py _build/standalone          every notebook
-    python tools/standalone.py _build/standalone 03 06    some of them
+    python -m tools.standalone _build/standalone          every notebook
+    python -m tools.standalone _build/standalone 03 06    some of them
 
 A standalone notebook runs in an empty folder with what Colab offers. The parts of normlab that it
 needs come along as cells that write them to disk. The directives and roles of the book become plain
@@ -17,9 +17,10 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from pybtex.database import BibliographyData, Entry, parse_file
 
-from exercises import CHECK, read_options
-from package_parts import parts
-from run import NOTEBOOK_METADATA, ROOT, code_cells, find, notebooks, title
+from tools import ROOT
+from tools.exercises import CHECK, read_options
+from tools.notebooks import NOTEBOOK_METADATA, code_cells, find, notebooks, title
+from tools.package_parts import parts
 
 # What a notebook may use, and Colab or the folder may lack.
 EXTRA = ("tqdm", "requests", "torchvision", "torchinfo", "safetensors", "tensorboard")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import nbformat
 
-from contents import Entry, chapters, markdown_link
-from exercises import exercises
-from prose import prose
+from tools.contents import Entry, chapters, markdown_link
+from tools.exercises import exercises
+from tools.prose import prose
 
 # The rate of the workload estimator of Barre, Brown and Esarey for texts with many new concepts.
 WORDS_PER_MINUTE = 130

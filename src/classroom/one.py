@@ -1,0 +1,140 @@
+"""Grade one submission that has been collected, and nothing else.
+
+nbgrader executes it, with the kernel in the sandbox, and writes the points into the gradebook and
+the feedback page. A record of it is written last: where there is none, the work was broken off and
+is done again.
+"""
+
+import hashlib
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from nbgrader.api import Gradebook
+from nbgrader.converters import Autograde, GenerateFeedback
+from nbgrader.utils import is_grade, is_solution
+
+from classroom.course import Course, write
+from classroom.feedback import TEMPLATE, TEMPLATES, harmless
+from classroom.release import package
+from classroom.sandbox import SandboxError, available
+
+OURS = {"Stopped", "NotExecuted", "Tampering", "NoAnswer"}  # errors of the grader, not of Python
+
+
+def grade(course: Course, assignment: str, student: str) -> dict:
+    """Grade a collected submission and return its record.
+
+    Raises:
+        SandboxError: student code cannot be run safely here.
+        nbgrader.converters.base.NbGraderException: nbgrader could not finish.
+    """
+    if course.sandbox and (reason := available()):
+        raise SandboxError(reason)
+    start = time.monotonic()
+    coursedir = course.coursedir(assignment, student)
+    marked = answers(course, assignment, student)
+    if marked:
+        points = marks(course, assignment, student)
+        marked = {name: text for name, text in marked.items() if points[name][0] is not None}
+    with tempfile.TemporaryDirectory() as folder:
+        files = package(course, assignment)
+        for name, text in files.items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        coursedir.config.Execute.package = Path(folder, "normlab") if files else None
+        Autograde(coursedir=coursedir, config=coursedir.config, force=True).start()
+    keep_marks(course, assignment, student, marked)
+    record = {
+        "fingerprint": fingerprint(course, assignment, student),
+        "seconds": round(time.monotonic() - start, 1),
+        "remarks": remarks(course.autograded(assignment, student)),
+    }
+    feedback(course, assignment, student, record)
+    return record
+
+
+def answers(course: Course, assignment: str, student: str) -> dict[str, str]:
+    """Return the answers of a graded submission that a person marks, by their grade id."""
+    path = course.autograded(assignment, student)
+    cells = nbformat.read(path, as_version=4).cells if path.exists() else []
+    return {
+        cell.metadata.nbgrader.grade_id: cell.source
+        for cell in cells
+        if is_grade(cell) and is_solution(cell)
+    }
+
+
+def keep_marks(course: Course, assignment: str, student: str, marked: dict[str, str]) -> None:
+    """Let the marks of answers that are as before count; nbgrader asks for all of them again."""
+    with Gradebook(course.gradebook) as book:
+        for name, _ in marked.items() & answers(course, assignment, student).items():
+            book.find_grade(name, assignment, assignment, student).needs_manual_grade = False
+        book.db.commit()
+
+
+def feedback(course: Course, assignment: str, student: str, record: dict) -> None:
+    """Write the feedback page of a graded submission, and then its record."""
+    coursedir = course.coursedir(assignment, student)
+    exporter = coursedir.config.HTMLExporter
+    exporter.template_name, exporter.extra_template_basedirs = TEMPLATE, [str(TEMPLATES)]
+    exporter.filters = {"harmless": harmless}
+    GenerateFeedback(coursedir=coursedir, config=coursedir.config, force=True).start()
+    record["shown"] = marks(course, assignment, student)
+    path = course.record(assignment, student)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, json.dumps(record))
+
+
+def marks(course: Course, assignment: str, student: str) -> dict[str, list]:
+    """Return points, most points and comment of every cell that is graded, as they are now.
+
+    Points are None where a person has yet to mark an answer.
+    """
+    with Gradebook(course.gradebook) as book:
+        notebook = book.find_submission_notebook(assignment, assignment, student)
+        comments = {comment.name: comment.comment for comment in notebook.comments}
+        return {
+            grade.name: [
+                None if grade.needs_manual_grade else grade.score,
+                grade.max_score,
+                comments.get(grade.name),
+            ]
+            for grade in notebook.grades
+        }
+
+
+def fingerprint(course: Course, assignment: str, student: str) -> str:
+    """Return what a grade depends on: the submission and the assignment."""
+    files = course.submitted(assignment, student), course.source(assignment)
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def graded(course: Course, assignment: str, student: str) -> bool:
+    """Return whether a submission has been graded as it is now."""
+    path = course.record(assignment, student)
+    return path.exists() and (
+        read_record(path)["fingerprint"] == fingerprint(course, assignment, student)
+    )
+
+
+def read_record(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def remarks(path: Path) -> list[str]:
+    """Return what the person who grades should know about an executed submission."""
+    found = []
+    for cell in nbformat.read(path, as_version=4).cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id", "") or "a cell of the student"
+        for output in cell.get("outputs", []):
+            if output.output_type != "error" or (is_grade(cell) and output.ename not in OURS):
+                continue
+            reason = output.evalue.partition("\n")[0][:150]
+            found.append(
+                f"{name}: {reason if output.ename in OURS else f'{output.ename}: {reason}'}"
+            )
+    return list(dict.fromkeys(found))

@@ -1,0 +1,421 @@
+"""The rules of the book's form: each is a function from a notebook to a list of complaints.
+
+The name of a rule is the sentence that must be true. tests/test_book.py applies them to every
+notebook of the book, and those of a chapter's form to the chapters alone; tests/test_rules.py
+plants a breach of each and shows that it is found.
+"""
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+from nbformat import NotebookNode
+
+from tools import ROOT
+from tools.exercises import LEVELS, exercises
+from tools.notebooks import code_cells, code_hash, data_used, parse
+from tools.prose import prose, without_code
+
+Rule = Callable[[NotebookNode], list[str]]
+RULES: list[Rule] = []
+RULES_OF_CHAPTERS: list[Rule] = []
+
+MAX_LINES = 12  # of code in a cell, see lines_of_code
+MAX_LINES_LONG = 25  # in a cell tagged `long`
+MAX_WORDS = 120  # of prose in a cell; about 50 is the aim
+TAGS = {
+    "raises-exception",
+    "nbval-ignore-output",
+    "data-dependent",
+    "own-definition",  # defines, in its own way, something that normlab defines too
+    "long",
+    "hide-input",
+    "hide-output",
+}
+FILLERS = re.compile(
+    r"\b(simply|obviously|of course|basically|note that|let's dive in|as you can see)\b"
+    r"|(?<!\bhas )(?<!\bhave )(?<!\bhad )\bjust\b"  # "has just reached 91 %" states a fact
+    r"|\w!"
+    r"|[\U0001F300-\U0001FAFF\u2600-\u27BF]",
+    re.IGNORECASE,
+)
+MACHINE_PATH = re.compile(r"(?<![\w.~/])/(work|tmp|root|home|Users|mnt|opt|usr)/\w|\b[A-Z]:\\Users")
+
+
+def rule(function: Rule) -> Rule:
+    RULES.append(function)
+    return function
+
+
+def rule_of_chapters(function: Rule) -> Rule:
+    RULES_OF_CHAPTERS.append(function)
+    return function
+
+
+# --- reading notebooks and Markdown -------------------------------------------------------------
+
+
+def markdown_cells(notebook: NotebookNode) -> Iterator[tuple[int, NotebookNode]]:
+    return ((i, c) for i, c in enumerate(notebook.cells) if c.cell_type == "markdown")
+
+
+def numbered_code(notebook: NotebookNode) -> Iterator[tuple[int, NotebookNode]]:
+    return ((i, c) for i, c in enumerate(notebook.cells) if c.cell_type == "code")
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def outputs(notebook: NotebookNode) -> Iterator[tuple[int, NotebookNode]]:
+    return ((i, output) for i, cell in numbered_code(notebook) for output in cell.outputs)
+
+
+def text_of(output: NotebookNode) -> str:
+    """Return everything readable in an output."""
+    data = output.get("data", {})
+    parts = [output.get("text", ""), output.get("evalue", ""), *output.get("traceback", [])]
+    parts += [v for k, v in data.items() if k.startswith("text/") or k == "image/svg+xml"]
+    return "\n".join(parts)
+
+
+def is_compared(output: NotebookNode) -> bool:
+    """Does the output hold more than a picture? Its text says only `<Figure size ...>`."""
+    return not any(kind.startswith("image/") for kind in output.get("data", {}))
+
+
+def headings(notebook: NotebookNode) -> Iterator[tuple[int, int, str]]:
+    """Yield (cell, level, title)."""
+    for i, cell in markdown_cells(notebook):
+        for found in re.finditer(r"^(#{1,6}) +(.+)$", without_code(cell.source), re.MULTILINE):
+            yield i, len(found[1]), found[2].strip()
+
+
+def opening(notebook: NotebookNode) -> str:
+    """Return the text before the first code cell and before the first section."""
+    text = ""
+    for cell in notebook.cells:
+        if cell.cell_type == "code" or re.search(r"^## ", cell.source, re.MULTILINE):
+            break
+        text += cell.source + "\n"
+    return text
+
+
+def lines_of_code(cell: NotebookNode) -> int:
+    """Count the lines to understand: no imports, no blank lines, no comments on their own line."""
+    lines = cell.source.splitlines()
+    for node in parse(cell).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    return sum(not re.match(r"\s*(#|$)", line) for line in lines)
+
+
+def definitions(tree: ast.Module) -> dict[str, str]:
+    """Return the functions and classes at the top level as text, without their docstrings."""
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            for part in ast.walk(node):
+                if isinstance(part, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(part):
+                    part.body = part.body[1:]
+            found[node.name] = ast.dump(node)
+    return found
+
+
+def shipped_definitions() -> dict[str, tuple[str, str]]:
+    """Return module and syntax tree of everything that normlab defines, by name."""
+    return {
+        name: (path.stem, tree)
+        for path in sorted((ROOT / "src" / "normlab").glob("*.py"))
+        for name, tree in definitions(ast.parse(path.read_text(encoding="utf-8"))).items()
+    }
+
+
+# --- results ------------------------------------------------------------------------------------
+
+
+@rule
+def results_belong_to_the_code(notebook: NotebookNode) -> list[str]:
+    stamp = notebook.metadata.get("normlab")
+    if stamp is None:
+        return ["no stamp: make run"]
+    complaints = []
+    if stamp.get("code") != code_hash(notebook):
+        complaints.append("the code has changed since the results were made: make run")
+    if stamp.get("data") != data_used(notebook):
+        complaints.append(f"stamped with {stamp.get('data')}, but made on {data_used(notebook)}")
+    if not stamp.get("torch") or not isinstance(stamp.get("minutes"), int | float):
+        complaints.append("the stamp lacks torch's version or the minutes")
+    return complaints
+
+
+@rule
+def results_are_made_on_cifar10_if_on_images(notebook: NotebookNode) -> list[str]:
+    data = data_used(notebook)
+    return (
+        [] if data in ("CIFAR-10", "none") else [f"made on {data}: set NORMLAB_CIFAR10, make run"]
+    )
+
+
+@rule
+def cells_were_executed_once_from_top_to_bottom(notebook: NotebookNode) -> list[str]:
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    return [] if counts == list(range(1, len(counts) + 1)) else [f"execution counts are {counts}"]
+
+
+@rule
+def errors_are_stored_where_the_tag_says_so_and_nowhere_else(notebook: NotebookNode) -> list[str]:
+    complaints = []
+    for i, cell in numbered_code(notebook):
+        error = any(output.output_type == "error" for output in cell.outputs)
+        if error and "raises-exception" not in tags(cell):
+            complaints.append(f"cell {i} holds an error and is not tagged raises-exception")
+        if not error and "raises-exception" in tags(cell):
+            complaints.append(f"cell {i} is tagged raises-exception and holds no error")
+    return complaints
+
+
+@rule
+def outputs_hold_no_warnings_and_no_progress_bars(notebook: NotebookNode) -> list[str]:
+    complaints = []
+    for i, output in outputs(notebook):
+        if output.get("name") == "stderr":
+            complaints.append(f"cell {i} holds text on stderr: {output.text[:80]!r}")
+        if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
+            complaints.append(f"cell {i} holds a widget, which the book cannot show")
+        if "\r" in output.get("text", ""):
+            complaints.append(f"cell {i} holds a progress bar")
+    return complaints
+
+
+@rule
+def paths_of_a_machine_appear_nowhere(notebook: NotebookNode) -> list[str]:
+    texts = [(i, cell.source) for i, cell in enumerate(notebook.cells)]
+    texts += [(i, text_of(output)) for i, output in outputs(notebook)]
+    found = ((i, MACHINE_PATH.search(text)) for i, text in texts)
+    return [f"cell {i} names {match[0]!r}..." for i, match in found if match]
+
+
+@rule
+def outputs_that_are_not_compared_are_followed_by_an_assert(notebook: NotebookNode) -> list[str]:
+    """Within the same section, which ends at the next heading of level 1 or 2."""
+    borders = {i for i, level, _ in headings(notebook) if level <= 2}
+    complaints, waiting = [], None
+    for i, cell in enumerate([*notebook.cells, None]):
+        if waiting is not None and (cell is None or i in borders):
+            complaints.append(f"cell {waiting} is not compared, and its section asserts nothing")
+            waiting = None
+        if cell is None or cell.cell_type != "code":
+            continue
+        if waiting is None and {"nbval-ignore-output", "data-dependent"} & set(tags(cell)):
+            waiting = i
+        if any(isinstance(node, ast.Assert) for node in ast.walk(parse(cell))):
+            waiting = None
+    return complaints
+
+
+@rule
+def tags_are_known_and_have_a_reason(notebook: NotebookNode) -> list[str]:
+    complaints, shipped = [], shipped_definitions()
+    for i, cell in enumerate(notebook.cells):
+        if unknown := set(tags(cell)) - TAGS:
+            complaints.append(f"cell {i} has unknown tags: {', '.join(sorted(unknown))}")
+        if "NBVAL_" in cell.source:
+            complaints.append(f"cell {i} steers nbval by a comment: use a tag")
+        if "data-dependent" in tags(cell) and data_used(notebook) == "none":
+            complaints.append(f"cell {i} is tagged data-dependent in a chapter without images")
+        elif "data-dependent" in tags(cell) and not any(is_compared(o) for o in cell.outputs):
+            complaints.append(f"cell {i} is tagged data-dependent, but pictures are not compared")
+        if "own-definition" in tags(cell) and not definitions(parse(cell)).keys() & shipped.keys():
+            complaints.append(f"cell {i} is tagged own-definition and defines nothing of normlab's")
+    return complaints
+
+
+# --- figures ------------------------------------------------------------------------------------
+
+
+@rule
+def every_figure_has_alt_text_and_a_caption(notebook: NotebookNode) -> list[str]:
+    complaints = []
+    for i, cell in numbered_code(notebook):
+        images = [o for o in cell.outputs if any(k.startswith("image/") for k in o.get("data", {}))]
+        mystnb = cell.metadata.get("mystnb", {})
+        if images and not mystnb.get("image", {}).get("alt"):
+            complaints.append(f"cell {i} draws without alt text (metadata: mystnb.image.alt)")
+        if images and not mystnb.get("figure", {}).get("caption"):
+            complaints.append(f"cell {i} draws without a caption (metadata: mystnb.figure.caption)")
+        if len(images) > 1:
+            complaints.append(f"cell {i} draws {len(images)} figures under one caption")
+        if not images and "mystnb" in cell.metadata:
+            complaints.append(f"cell {i} describes a figure and draws none")
+        for output in cell.outputs:
+            for element in re.findall(
+                r"<(?:img|svg)\b[^>]*>", output.get("data", {}).get("text/html", "")
+            ):
+                if not re.search(r"\b(alt|aria-label|aria-labelledby|aria-hidden)=", element):
+                    complaints.append(f"cell {i} holds {element[:40]} without alt text")
+    return complaints
+
+
+@rule
+def every_image_in_the_text_has_alt_text(notebook: NotebookNode) -> list[str]:
+    complaints = []
+    for i, cell in markdown_cells(notebook):
+        if re.search(r"!\[\s*\]\(", cell.source) or re.search(
+            r"<img\b(?![^>]*\balt=)", cell.source
+        ):
+            complaints.append(f"cell {i} has an image without alt text")
+        for block in re.findall(r"\{(?:image|figure)\}[^\n]*\n((?::[^\n]*\n?)*)", cell.source):
+            if ":alt:" not in block:
+                complaints.append(f"cell {i} has an image or figure without :alt:")
+    return complaints
+
+
+# --- form ---------------------------------------------------------------------------------------
+
+
+@rule
+def code_cells_are_short(notebook: NotebookNode) -> list[str]:
+    complaints = []
+    for i, cell in numbered_code(notebook):
+        count = lines_of_code(cell)
+        limit = MAX_LINES_LONG if "long" in tags(cell) else MAX_LINES
+        if count > limit:
+            complaints.append(f"cell {i} has {count} lines of code, at most {limit} are readable")
+        if "long" in tags(cell) and count <= MAX_LINES:
+            complaints.append(f"cell {i} is tagged long and is not")
+    return complaints
+
+
+@rule
+def text_cells_are_short(notebook: NotebookNode) -> list[str]:
+    counts = ((i, len(prose(cell.source).split())) for i, cell in markdown_cells(notebook))
+    return [f"cell {i} has {n} words, at most {MAX_WORDS} fit" for i, n in counts if n > MAX_WORDS]
+
+
+@rule
+def one_title_comes_first_and_headings_skip_no_level(notebook: NotebookNode) -> list[str]:
+    complaints, last = [], 0
+    found = list(headings(notebook))
+    if [level for _, level, _ in found].count(1) != 1 or found[0][:2] != (0, 1):
+        complaints.append("the notebook needs one heading of level 1, in its first cell")
+    for i, level, title in found:
+        if level > last + 1:
+            complaints.append(f"cell {i}: '{title}' has level {level} after level {last}")
+        last = level
+    return complaints
+
+
+@rule
+def sentences_state_facts_without_fillers(notebook: NotebookNode) -> list[str]:
+    return [
+        f"cell {i} says {match[0]!r}"
+        for i, cell in markdown_cells(notebook)
+        for match in FILLERS.finditer(prose(cell.source))
+    ]
+
+
+@rule_of_chapters
+def a_chapter_begins_with_its_question_and_its_minutes(notebook: NotebookNode) -> list[str]:
+    """Before the first code cell or the first section."""
+    parts = {
+        "its question": r"\*\*Question\.\*\*[^\n]+(\n[^\n]+)*\?",
+        "what the reader will be able to do": r"\*\*You will be able to\b",
+        "its minutes": r"\*\*Time\.\*\*[^\n]*\b\d+ minutes?",
+        "what it needs": r"\*\*Needs\.\*\*",
+    }
+    text = opening(notebook)
+    return [f"the opening lacks {n}: {p}" for n, p in parts.items() if not re.search(p, text)]
+
+
+@rule
+def a_chapter_takes_no_longer_than_it_says(notebook: NotebookNode) -> list[str]:
+    stated = re.search(r"\*\*Time\.\*\*[^\n]*?\b(\d+) minutes?", opening(notebook))
+    taken = notebook.metadata.get("normlab", {}).get("minutes", 0)
+    slow = stated is not None and taken > float(stated[1])
+    return [f"it says {stated[1]} minutes and took {taken}"] if slow else []
+
+
+@rule_of_chapters
+def a_chapter_ends_with_lessons_exercises_and_sources(notebook: NotebookNode) -> list[str]:
+    sections = [title for _, level, title in headings(notebook) if level == 2]
+    wanted = ["What we learned", "Exercises", "Sources"]
+    return (
+        [] if sections[-3:] == wanted else [f"the last sections are {sections[-3:]}, not {wanted}"]
+    )
+
+
+@rule_of_chapters
+def three_to_six_exercises_have_solutions_in_a_dropdown(notebook: NotebookNode) -> list[str]:
+    text = "\n".join(cell.source for _, cell in markdown_cells(notebook))
+    exercises = re.findall(r"\{exercise\}[^\n]*\n((?::[^\n]*\n)*)", text)
+    labels = [re.search(r":label: *(\S+)", options) for options in exercises]
+    solutions = dict(re.findall(r"\{solution(?:-start)?\} *(\S+)\n((?::[^\n]*\n)*)", text))
+    complaints = []
+    if not 3 <= len(exercises) <= 6:
+        complaints.append(f"{len(exercises)} exercises")
+    for label in labels:
+        if label is None:
+            complaints.append("an exercise has no :label:")
+        elif label[1] not in solutions:
+            complaints.append(f"exercise {label[1]} has no solution")
+        elif "dropdown" not in solutions[label[1]]:
+            complaints.append(f"the solution of {label[1]} needs :class: dropdown")
+    return complaints
+
+
+@rule_of_chapters
+def every_exercise_has_a_level(notebook: NotebookNode) -> list[str]:
+    """One of those that tools/exercises.py explains, as in `:class: medium`."""
+    return [
+        f"exercise {exercise.label} needs one :class: of {', '.join(LEVELS)}"
+        for exercise in exercises(notebook)
+        if not exercise.level
+    ]
+
+
+@rule_of_chapters
+def the_difficulty_of_exercises_falls_by_one_level_at_most(notebook: NotebookNode) -> list[str]:
+    order = list(LEVELS)
+    graded = [exercise for exercise in exercises(notebook) if exercise.level]
+    return [
+        f"exercise {then.label} is {then.level} after {before.label}, which is {before.level}"
+        for before, then in pairwise(graded)
+        if order.index(then.level) < order.index(before.level) - 1
+    ]
+
+
+@rule_of_chapters
+def every_exercise_is_followed_by_its_check(notebook: NotebookNode) -> list[str]:
+    """By a code cell that calls `check` of normlab.checks, before the next exercise."""
+    complaints, waiting = [], None
+    for i, cell in enumerate([*notebook.cells, None]):
+        if cell is None or "{exercise}" in cell.source:
+            complaints += [f"cell {waiting} has an exercise without check"] if waiting else []
+            waiting = i
+        elif cell.cell_type == "code" and re.search(r"\bcheck\(", cell.source):
+            waiting = None
+    return complaints
+
+
+@rule
+def what_normlab_ships_is_defined_in_the_same_way_here(notebook: NotebookNode) -> list[str]:
+    """Docstrings may differ, nothing else, unless the cell is tagged own-definition."""
+    shipped = shipped_definitions()
+    return [
+        f"cell {i} defines {name} differently from normlab.{shipped[name][0]}"
+        for i, cell in numbered_code(notebook)
+        if "own-definition" not in tags(cell)
+        for name, tree in definitions(parse(cell)).items()
+        if name in shipped and tree != shipped[name][1]
+    ]
+
+
+# The rules for pages that are no notebooks.
+RULES_OF_TEXT = [
+    paths_of_a_machine_appear_nowhere,
+    every_image_in_the_text_has_alt_text,
+    one_title_comes_first_and_headings_skip_no_level,
+    sentences_state_facts_without_fillers,
+]

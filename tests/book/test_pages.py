@@ -1,0 +1,216 @@
+"""The built book in a real browser: `make test-browser` builds it and runs these tests."""
+
+import functools
+import http.server
+import os
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.browser import CHROMIUM, Page, needs_browser, sync_api
+from tests.classroom.leaks import leaks
+from tools import ROOT
+from tools.pdf import typeset
+
+pytestmark = [pytest.mark.browser, needs_browser]
+
+BOOK = Path(os.environ.get("NORMLAB_BOOK", ROOT / "_build" / "html"))
+PAGES = sorted(
+    path.relative_to(BOOK).as_posix()
+    for pattern in ("*.html", "chapters/*.html", "appendix/*.html")
+    for path in BOOK.glob(pattern)
+)
+every_page = pytest.mark.parametrize("name", PAGES)
+# Findings of the theme that stay: names of its buttons, and elements outside its landmarks.
+KNOWN = {"label-content-name-mismatch", "region"}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[str]:
+    """Serve the book over HTTP, as a web site."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=BOOK)
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def visit(browser, complaints: list[str]) -> Iterator:
+    """Open pages, and note requests that fail, leave the book or are answered with an error."""
+    contexts = []
+
+    def visit(address: str, width: int = 1280, theme: str = "light") -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce"
+        )
+        context.add_init_script(f"localStorage.setItem('mode', '{theme}')")
+        contexts.append(context)
+        page = context.new_page()
+        base = address.split("/chapters/")[0].split("/appendix/")[0].rpartition("/")[0]
+        own = ("data:", "blob:", base, "file:")
+        page.on(
+            "request",
+            lambda r: None if r.url.startswith(own) else complaints.append(f"loads {r.url}"),
+        )
+        page.on("requestfailed", lambda r: complaints.append(f"failed: {r.url}"))
+        page.on("response", lambda r: r.status >= 400 and complaints.append(f"{r.status} {r.url}"))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda m: m.type in ("error", "warning") and complaints.append(m.text))
+        page.goto(address)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+def test_there_are_pages() -> None:
+    assert "index.html" in PAGES and len(PAGES) > 10
+
+
+@pytest.mark.parametrize("folder", ["", "_sources"])
+def test_no_file_of_the_book_holds_a_solution_of_an_assignment(folder):
+    kinds = (".html", ".ipynb", ".md", ".txt", ".js")
+    files = [p for p in (BOOK / folder).rglob("*") if p.suffix in kinds]
+    assert files
+    assert {str(p): found for p in files if (found := leaks(p))} == {}
+
+
+@every_page
+def test_a_page_from_a_disk_loads_completely_and_renders_its_formulas(
+    name: str, visit, complaints: list[str]
+) -> None:
+    page = visit((BOOK / name).as_uri())
+    typeset(page)
+    assert complaints == []
+    assert page.locator("mjx-merror").count() == 0
+    bare = page.evaluate(
+        "[...document.querySelectorAll('.math')].filter((e) => !e.querySelector('mjx-container'))"
+        ".map((e) => e.textContent)"
+    )
+    assert bare == []
+
+
+def test_formulas_stand_when_the_reader_gets_to_them(visit) -> None:
+    page = visit((BOOK / "chapters" / "02-the-mathematics.html").as_uri())
+    last = page.locator("main div.math:visible").last
+    last.scroll_into_view_if_needed()
+    last.locator("mjx-container > mjx-math").wait_for()
+
+
+def test_a_link_into_a_page_leads_to_its_place(visit) -> None:
+    address = (BOOK / "chapters" / "02-the-mathematics.html").as_uri()
+    place = visit(f"{address}#what-we-learned").locator("#what-we-learned > h2")
+    place.page.evaluate("MathJax.startup.promise")
+    place.page.wait_for_timeout(500)  # formulas above it may come, and must not move it
+    top = place.evaluate("(e) => e.getBoundingClientRect().top")
+    assert 0 <= top < 200
+
+
+@every_page
+def test_a_page_fits_a_phone(name: str, visit) -> None:
+    page = visit((BOOK / name).as_uri(), width=390)
+    typeset(page)
+    width = page.evaluate("document.documentElement.scrollWidth")
+    beyond = page.evaluate(
+        "[...document.querySelectorAll('article *')].filter((e) => e.getBoundingClientRect().right"
+        " > innerWidth + 1 && !e.closest('pre, mjx-container, table, .math, .cell_output'))"
+        ".slice(0, 3).map((e) => e.outerHTML.slice(0, 200))"
+    )
+    assert (width, beyond) == (390, [])
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@every_page
+def test_axe_finds_nothing_new(name: str, theme: str, visit) -> None:
+    page = visit((BOOK / name).as_uri(), theme=theme)
+    typeset(page)
+    assert page.evaluate("document.documentElement.dataset.theme") == theme
+    violations = Axe().run(page).response["violations"]
+    assert {
+        v["id"]: [node["html"][:200] for node in v["nodes"][:3]]
+        for v in violations
+        if v["id"] not in KNOWN
+    } == {}
+
+
+@every_page
+def test_every_figure_has_alt_text(name: str, visit) -> None:
+    page = visit((BOOK / name).as_uri())
+    without = (
+        "[...document.querySelectorAll('article img')].filter((e) => !e.alt).map((e) => e.src)"
+    )
+    assert page.evaluate(without) == []
+
+
+def test_the_search_finds_running_var(visit, served: str) -> None:
+    for base in (served, BOOK.as_uri()):
+        page = visit(f"{base}/search.html?q=running_var")
+        page.wait_for_selector("ul.search li a")
+        found = page.locator("ul.search li a").evaluate_all("(all) => all.map((a) => a.href)")
+        assert any("04-nn-batchnorm" in address for address in found)
+
+
+def test_a_solution_opens_by_keyboard(visit) -> None:
+    page = visit((BOOK / "chapters" / "02-the-mathematics.html").as_uri())
+    solution = page.locator("div.solution.dropdown").first
+    content = solution.locator("section").first
+    assert not content.is_visible()
+    button = solution.locator("button.toggle-button")
+    button.focus()
+    page.keyboard.press("Enter")
+    assert content.is_visible()
+
+
+def test_the_playground_in_its_page_answers_to_keyboard_and_mouse(visit) -> None:
+    page = visit((BOOK / "chapters" / "02-the-mathematics.html").as_uri())
+    figure = page.locator(".normlab-bn").first
+    slider = figure.locator("input[name=mean]")
+    before = figure.inner_text()
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    by_keyboard = figure.inner_text()
+    slider.click(position={"x": 5, "y": 5})
+    assert len({before, by_keyboard, figure.inner_text()}) == 3
+
+
+def test_the_axes_figure_in_its_page_answers_to_keyboard_and_mouse(visit) -> None:
+    page = visit((BOOK / "chapters" / "10-normalization-family.html").as_uri())
+    figure = page.locator(".normlab-axes").first
+    before = figure.inner_text()
+    figure.locator("input[type=radio]").first.focus()
+    page.keyboard.press("ArrowRight")
+    by_keyboard = figure.inner_text()
+    figure.locator("input[type=radio]").nth(3).click()
+    assert len({before, by_keyboard, figure.inner_text()}) == 3
+
+
+def test_the_cheat_sheet_prints_on_one_page(visit) -> None:
+    page = visit((BOOK / "appendix" / "cheat-sheet.html").as_uri())
+    typeset(page)
+    printed = page.pdf(prefer_css_page_size=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1

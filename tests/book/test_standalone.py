@@ -1,0 +1,338 @@
+"""Notebooks that stand alone: what of the package they carry, their Markdown, and one that runs."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from pybtex.database import parse_string
+
+from tools import ROOT, exercises, standalone
+from tools.package_parts import parts
+
+BIBLIOGRAPHY = parse_string(
+    """
+@misc{one2015, author = {Jane van Laar}, year = {2015}, title = {A}, url = {https://a.org}}
+@misc{two2016, author = {A. One and B. Two}, year = {2016}, title = {B}, doi = {10.1/b}}
+@misc{many2017, author = {A. One and B. Two and C. Three}, year = {2017}, title = {C}, url = {u}}
+""",
+    "bibtex",
+)
+
+
+# --- parts of the package -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A package in miniature, with one of everything that can be needed or not."""
+    files = {
+        "__init__.py": '"""Small."""\n\nfrom normlab.deep import Layer\n\n__all__ = ["Layer"]\n',
+        "deep.py": "from normlab.math import double, half\n\n\nclass Layer:\n    f = double\n\n\n"
+        "def unused():\n    return half(2)\n",
+        "math.py": "import os\nimport sys\n\n# Why.\nTWO, THREE = 2, 3\n\n\n"
+        "def double(x):\n    return TWO * x\n\n\n@staticmethod\ndef half(x):\n    return x / TWO\n",
+        "page.py": "from pathlib import Path\n\nHTML = Path(__file__).with_name('page.html')\n",
+        "page.html": "<p>\n",
+    }
+    folder = tmp_path / "normlab"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_only_what_is_needed_comes_along(source: Path) -> None:
+    found = parts("from normlab.math import double\ndouble(1)\n", source)
+    assert found == {
+        "normlab/__init__.py": '"""Small."""\n',
+        "normlab/math.py": "# Why.\nTWO, THREE = 2, 3\n\n\ndef double(x):\n    return TWO * x\n",
+    }
+
+
+def test_names_are_followed_through_modules(source: Path) -> None:
+    found = parts("import normlab\nnormlab.Layer\n", source)
+    assert found["normlab/__init__.py"].endswith("from normlab.deep import Layer\n")
+    assert "from normlab.math import double\n" in found["normlab/deep.py"]
+    assert "unused" not in found["normlab/deep.py"]
+    assert "def double" in found["normlab/math.py"]
+    assert "half" not in found["normlab/math.py"]
+
+
+def test_attributes_of_a_module_are_needed_one_by_one(source: Path) -> None:
+    found = parts("from normlab import math as m\nm.half(1)\n", source)
+    assert "@staticmethod\ndef half" in found["normlab/math.py"]
+    assert "double" not in found["normlab/math.py"]
+
+
+def test_a_module_that_is_passed_around_is_needed_whole(source: Path) -> None:
+    found = parts('from normlab import math\ngetattr(math, "half")\n', source)
+    assert found["normlab/math.py"] == (source / "normlab" / "math.py").read_text(encoding="utf-8")
+
+
+def test_files_beside_a_module_come_along(source: Path) -> None:
+    found = parts("from normlab.page import HTML\n", source)
+    assert found["normlab/page.html"] == "<p>\n"
+
+
+def test_code_that_needs_nothing_of_the_package_gets_nothing(source: Path) -> None:
+    assert parts("import torch\n", source) == {}
+
+
+# --- Markdown -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("By {cite:t}`one2015`.", "By [van Laar (2015)](https://a.org)."),
+        ("So {cite:p}`two2016`.", "So ([One and Two, 2016](https://doi.org/10.1/b))."),
+        ("By {cite:t}`many2017`.", "By [One et al. (2017)](u)."),
+        ("By {eq}`eq-a`.", "By (1)."),
+        ("See {numref}`fig-a`.", "See Figure 2."),
+        ("$$\nx = 1\n$$ (eq-a)", "$$\nx = 1 \\tag{1}\n$$"),
+        (":::{exercise} Add\n:label: ex-a\n\nDo it.\n:::", "### Exercise 3: Add\n\nDo it."),
+        (
+            ":::{exercise} Add\n:label: ex-a\n:class: easy\n\nDo.\n:::",
+            "### Exercise 3: Add (easy)\n\nDo.",
+        ),
+        (":::{solution-end}\n:::", ""),
+        (":::{note} Beware\nOf this.\n:::", "> **Beware**\n>\n> Of this."),
+        ("(here)=\n## Title", "## Title"),
+        ("[b](../chapters/02-b.ipynb#c)", "[b](02-b.ipynb#c)"),
+        ("[words](../appendix/glossary.md#a)", "words"),
+    ],
+)
+def test_what_jupyter_does_not_know_becomes_markdown(text: str, expected: str) -> None:
+    numbers = {"eq-a": "Equation 1", "fig-a": "Figure 2", "ex-a": "Exercise 3"}
+    assert standalone.plain(text, numbers, BIBLIOGRAPHY) == expected
+
+
+def test_what_another_notebook_labels_is_named_with_a_link() -> None:
+    text = standalone.plain("By {eq}`eq-mean`.", {}, BIBLIOGRAPHY)
+    assert text == "By equation 1 of [The mathematics](02-the-mathematics.ipynb)."
+
+
+def test_equations_figures_and_exercises_are_numbered_in_their_order() -> None:
+    figure = {"mystnb": {"figure": {"name": "fig-a", "caption": "A"}}}
+    cells = [
+        new_markdown_cell("$$x$$ (eq-a)\n\n$$y$$ (eq-b)"),
+        new_code_cell("draw()", metadata=figure),
+        new_markdown_cell(":::{exercise} A\n:label: ex-a\n:::"),
+    ]
+    assert standalone.labels(new_notebook(cells=cells)) == {
+        "eq-a": "Equation 1",
+        "eq-b": "Equation 2",
+        "fig-a": "Figure 1",
+        "ex-a": "Exercise 1",
+    }
+
+
+# --- notebooks ----------------------------------------------------------------------------------
+
+NOTEBOOKS = sorted([*ROOT.glob("chapters/*.ipynb"), *ROOT.glob("appendix/*.ipynb")])
+
+
+def converted(path: Path) -> NotebookNode:
+    return standalone.standalone(nbformat.read(path, as_version=4))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_nothing_of_the_book_is_left_in_the_text(path: Path) -> None:
+    notebook = converted(path)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert [
+        mark for mark in ("{cite", "{eq}", "{numref}", "{ref}", "{doc}", ":::") if mark in text
+    ] == []
+    nbformat.validate(notebook)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_solutions_are_folded_and_their_checks_come_along(path: Path) -> None:
+    notebook = converted(path)
+    solutions = [c for c in notebook.cells if c.source.startswith(standalone.SOLUTION)]
+    written = nbformat.read(path, as_version=4).cells
+    assert len(solutions) >= sum("{solution-start}" in cell.source for cell in written)
+    assert all(cell.metadata.jupyter.source_hidden for cell in solutions)
+    text = "\n".join(cell.source for cell in notebook.cells)
+    called = re.findall(r'^check\("(\w+)"', text, re.MULTILINE)
+    assert set(called) <= set(re.findall(r'^    "(\w+)": Check\(', text, re.MULTILINE))
+
+
+# What the text before the package names, and what comes with that, with requests and with Jupyter.
+GIVEN = {
+    "torch",
+    "sklearn",
+    "matplotlib",
+    "numpy",
+    "PIL",
+    "urllib3",
+    "IPython",
+    "matplotlib_inline",
+}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_a_notebook_imports_is_named_or_installed(path: Path) -> None:
+    sources = [cell.source for cell in converted(path).cells if cell.cell_type == "code"]
+    sources = [s for s in sources if not re.match(r"%%writefile .*\.html\n", s)]
+    setup = next((source for source in sources if source.startswith("from pathlib")), "")
+    installed = set(re.findall(r"^    import (\w+)\nexcept ImportError", setup, re.MULTILINE))
+    code = "\n".join(re.sub(r"^( *)%.*", r"\1pass", s, flags=re.MULTILINE) for s in sources)
+    imported = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            imported |= {name.name.split(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").split(".")[0])
+    ours = {*sys.stdlib_module_names, "normlab", ""}
+    assert imported - ours - GIVEN - installed == set()
+
+
+# --- the checks, as somebody without the project meets them --------------------------------------
+
+CHAPTERS = sorted(ROOT.glob("chapters/*.ipynb"))
+# Runs in a process of its own: each chapter finds the parts of normlab that its notebook writes,
+# nothing else of it, and its cells print what a reader sees.
+READER = """
+import contextlib, importlib, io, json, sys
+from pathlib import Path
+
+def printed(cell, names):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(cell, names)
+    return out.getvalue().splitlines()[0]
+
+answers = {}
+for chapter in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
+    for name in [name for name in sys.modules if name.split(".")[0] == "normlab"]:
+        del sys.modules[name]
+    sys.path.insert(0, chapter["folder"])
+    importlib.invalidate_caches()
+    names = {}
+    exec(chapter["imports"], names)
+    from normlab.checks import CHECKS, __file__ as origin
+    assert origin.startswith(chapter["folder"]), origin
+    answers[chapter["name"]] = {
+        exercise: {
+            "stub": printed(stub, names),
+            "solution": printed(solution, names),
+            "mistakes": [
+                [hint, CHECKS[exercise].verdict(mistake)]
+                for mistake, hint in CHECKS[exercise].mistakes
+            ],
+        }
+        for exercise, stub, solution in chapter["exercises"]
+    }
+    sys.path.remove(chapter["folder"])
+print(json.dumps(answers))
+"""
+
+
+def unpack(path: Path, folder: Path) -> dict:
+    """Write what the standalone copy of a chapter writes, and return the cells of its exercises."""
+    notebook = converted(path)
+    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    for source in sources:
+        if file := re.match(r"%%writefile (\S+)\n", source):
+            (folder / file[1]).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file[1]).write_text(source[file.end() :], encoding="utf-8")
+    python = [source for source in sources if not re.search(r"^\s*[%!]", source, re.MULTILINE)]
+    cells = [(check[1], s) for s in python if (check := exercises.CHECK.search(s))]
+    solutions = {name: s for name, s in cells if s.startswith(standalone.SOLUTION)}
+    stubs = {name: s for name, s in cells if not s.startswith(standalone.SOLUTION)}
+    words = set(re.findall(r"\w+", "\n".join(solutions.values())))
+    imports = [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse("\n".join(python)))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        and words & {name.asname or name.name for name in node.names}
+    ]
+    return {
+        "name": path.stem,
+        "folder": str(folder),
+        "imports": "\n".join(imports),
+        "exercises": [(name, stubs[name], solutions[name]) for name in solutions],
+    }
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, dict]]:
+    """What the checks of each standalone chapter answer: to stub, solution and mistakes."""
+    folder = tmp_path_factory.mktemp("alone")
+    chapters = [unpack(path, folder / path.stem) for path in CHAPTERS]
+    (folder / "chapters.json").write_text(json.dumps(chapters), encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, "-c", READER, "chapters.json"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_standalone_chapter_carries_the_check_of_each_exercise(path: Path, answers) -> None:
+    written = exercises.exercises(nbformat.read(path, as_version=4))
+    assert sorted(answers[path.stem]) == sorted(exercise.check for exercise in written)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_its_checks_accept_the_solutions_without_the_rest_of_the_chapter(
+    path: Path, answers
+) -> None:
+    said = {name: answer["solution"] for name, answer in answers[path.stem].items()}
+    assert said == dict.fromkeys(said, "Correct.")
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_its_checks_tell_an_empty_stub_to_begin(path: Path, answers) -> None:
+    stubs = {name: answer["stub"] for name, answer in answers[path.stem].items()}
+    assert stubs == dict.fromkeys(stubs, "Not yet: it returns nothing. Write the body first.")
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_its_checks_give_each_mistake_its_hint(path: Path, answers) -> None:
+    pairs = [pair for answer in answers[path.stem].values() for pair in answer["mistakes"]]
+    assert len(pairs) >= 3 * len(answers[path.stem])
+    assert [said for hint, said in pairs if said != f"Not yet: {hint}"] == []
+
+
+# --- whole notebooks ----------------------------------------------------------------------------
+
+
+def run_alone(path: Path, folder: Path) -> NotebookNode:
+    """Execute the standalone copy of a notebook in an empty folder and return it."""
+    notebook = converted(path)
+    notebook.cells.append(new_code_cell("import normlab\nnormlab.__file__"))
+    NotebookClient(
+        notebook, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    ).execute()
+    return notebook
+
+
+def check_that_it_runs(path: Path, folder: Path) -> None:
+    notebook = run_alone(path, folder)
+    assert str(folder) in notebook.cells[-1].outputs[0].data["text/plain"]
+    solved = [c for c in notebook.cells if c.source.startswith(standalone.SOLUTION)]
+    assert all("Correct." in cell.outputs[0].text for cell in solved if "check(" in cell.source)
+
+
+def test_a_standalone_notebook_runs_in_an_empty_folder(tmp_path: Path) -> None:
+    check_that_it_runs(ROOT / "chapters" / "03-from-scratch.ipynb", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_standalone_notebook_runs_in_an_empty_folder(path: Path, tmp_path: Path) -> None:
+    check_that_it_runs(path, tmp_path)
