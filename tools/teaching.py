@@ -79,9 +79,12 @@ def duration(minutes: float) -> str:
 
 
 def study_time(entries: list[Entry], numbers: str) -> str:
-    """Say how long the chapters take whose numbers are given, as in "01 02"."""
+    """Say how long the chapters take whose numbers are given, as in "01 02", or "all" of them."""
     found = {number(entry): entry for entry in chapters(entries)}
-    return duration(sum((work(found[n].path) for n in numbers.split()), Work()).total)
+    chosen = found if numbers == "all" else numbers.split()
+    if unknown := [n for n in chosen if n not in found]:
+        raise ValueError(f"no chapter {', '.join(unknown)}: there are {', '.join(found)}, and all")
+    return duration(sum((work(found[n].path) for n in chosen), Work()).total)
 
 
 def table_of_work(entries: list[Entry], folder: Path) -> list[str]:

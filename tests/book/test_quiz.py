@@ -1,4 +1,4 @@
-"""The quiz: twelve questions for each Part, and nothing but knowledge tells the right option."""
+"""The quiz: questions on every chapter, and nothing but knowledge tells the right option."""
 
 import re
 from collections import Counter
@@ -54,9 +54,8 @@ PARTS = list(dict.fromkeys(question.part for question in QUESTIONS))
 each = pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: str(question.number))
 
 
-def test_every_part_of_the_book_has_twelve_questions_numbered_in_order() -> None:
-    parts = dict.fromkeys(chapter.part for chapter in CHAPTERS)
-    assert [question.part for question in QUESTIONS] == [p for p in parts for _ in range(12)]
+def test_the_parts_are_those_of_the_book_and_questions_are_numbered_in_order() -> None:
+    assert list(dict.fromkeys(chapter.part for chapter in CHAPTERS)) == PARTS
     assert [question.number for question in QUESTIONS] == list(range(1, len(QUESTIONS) + 1))
 
 
@@ -83,12 +82,13 @@ def test_an_answer_leads_to_a_section_of_a_chapter_of_its_part(question: Questio
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_part_asks_at_every_level_and_uses_every_letter_equally(part: str) -> None:
+def test_a_part_asks_at_every_level_and_uses_every_letter_alike(part: str) -> None:
     questions = [question for question in QUESTIONS if question.part == part]
     levels = {level for question in questions for level in question.levels}
     assert levels == {"easy", "medium", "hard"}
     right = Counter(letter for question in questions for letter, _ in question.answers)
-    assert right == dict.fromkeys(LETTERS, len(questions) // 4)
+    share = len(questions) / len(LETTERS)
+    assert all(abs(right[letter] - share) < 1 for letter in LETTERS)
 
 
 def test_the_letters_do_not_give_an_answer_away() -> None:

@@ -65,6 +65,12 @@ def test_the_table_ends_with_the_sum(tmp_path: Path) -> None:
     assert lines[2].startswith("| [01-a](01-a.ipynb) |")
     assert "| 0:25 (2) |" in lines[2] and "| 0:50 (4) |" in lines[4]
     assert study_time(entries, "01 02") in lines[4]
+    assert study_time(entries, "all") in lines[4]
+
+
+def test_the_time_of_a_chapter_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no chapter 07: there are 01, and all"):
+        study_time([chapter(tmp_path, "01-a", EXERCISES)], "01 07")
 
 
 @pytest.mark.parametrize(
