@@ -18,6 +18,7 @@ import os
 import nbval.plugin
 
 os.environ["NORMLAB_DATA"] = "shapes"  # no test needs CIFAR-10 or a network
+os.environ["NORMLAB_QUICK"] = "1"  # fewer seeds and epochs where a chapter allows it
 os.environ["TQDM_DISABLE"] = "1"  # progress bars would be output to compare
 os.environ["OMP_NUM_THREADS"] = "1"  # one thread for each of the two processes
 os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # kernels of this environment

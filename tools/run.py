@@ -186,6 +186,7 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     if chosen.settings and chosen.output is None:
         parser.error("--set changes the code, so the result needs a folder of its own: --output")
+    os.environ.pop("NORMLAB_QUICK", None)  # stored results are those of the full settings
     os.environ["TQDM_DISABLE"] = "1"  # a progress bar is nothing to store
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment
     if folder := os.environ.get("NORMLAB_CIFAR10"):  # chapters run in their own folder

@@ -1,10 +1,12 @@
 """One training loop for the whole course, and what it records."""
 
+import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +16,21 @@ from tqdm import tqdm
 
 Batch = tuple[Tensor, Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor]
+Setting = TypeVar("Setting")
+
+
+def full_or_quick(full: Setting, quick: Setting) -> Setting:
+    """Return `full`, or `quick` where the environment variable NORMLAB_QUICK is 1.
+
+    The tests set it: they train less, and the claims of the chapter must hold all the same.
+
+    Raises:
+        ValueError: NORMLAB_QUICK is neither 1, 0, empty nor unset.
+    """
+    choice = os.environ.get("NORMLAB_QUICK") or "0"
+    if choice not in ("0", "1"):
+        raise ValueError(f"NORMLAB_QUICK={choice} is unknown: set it to 1, or unset it")
+    return quick if choice == "1" else full
 
 
 def seed_everything(seed: int) -> None:

@@ -15,7 +15,8 @@ from tools import notebooks, run
 
 CELLS = [
     "import os\n\nEPOCHS = 10",
-    'print(f"CIFAR-10: {EPOCHS} images, {os.getcwd()[-8:]}")\nprint(os.environ["TQDM_DISABLE"])',
+    'print(f"CIFAR-10: {EPOCHS} images, {os.getcwd()[-8:]}")\n'
+    'print(os.environ["TQDM_DISABLE"], os.environ.get("NORMLAB_QUICK"))',
     "assert EPOCHS == 10",
 ]
 
@@ -25,6 +26,7 @@ def chapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A chapter in a project of its own, without a stamp and with the traces of an editor."""
     for module in (run, notebooks):
         monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setenv("NORMLAB_QUICK", "1")  # must not reach the stored results
     path = tmp_path / "chapters" / "06-tiny.ipynb"
     path.parent.mkdir()
     cells = [new_code_cell(source, metadata={"scrolled": True}) for source in CELLS]
@@ -50,7 +52,7 @@ def texts(path: Path) -> list[str]:
 def test_a_chapter_is_executed_cleaned_and_stamped(chapter: Path) -> None:
     run.main(["06"])
     notebook = nbformat.read(chapter, as_version=4)
-    assert texts(chapter)[1] == "CIFAR-10: 10 images, chapters\n1\n"
+    assert texts(chapter)[1] == "CIFAR-10: 10 images, chapters\n1 None\n"
     assert [cell.execution_count for cell in notebook.cells] == [1, 2, 3, 4]
     assert notebook.cells[3].outputs[0].traceback == ["ZeroDivisionError: division by zero"]
     assert results_belong_to_the_code(notebook) == []

@@ -13,6 +13,7 @@ from normlab.training import (
     compare,
     evaluate,
     fit,
+    full_or_quick,
     predict,
     seed_everything,
 )
@@ -43,6 +44,20 @@ def test_a_seed_repeats_the_numbers_of_python_numpy_and_torch():
         seed_everything(5)
         draws.append((random.random(), np.random.rand(), torch.rand(1).item()))
     assert draws[0] == draws[1]
+
+
+@pytest.mark.parametrize("value, chosen", [("1", 2), ("0", 10), ("", 10), (None, 10)])
+def test_less_is_done_only_where_the_environment_asks_for_it(monkeypatch, value, chosen):
+    monkeypatch.delenv("NORMLAB_QUICK", raising=False)
+    if value is not None:
+        monkeypatch.setenv("NORMLAB_QUICK", value)
+    assert full_or_quick(10, quick=2) == chosen
+
+
+def test_an_unknown_choice_of_quick_is_an_error(monkeypatch):
+    monkeypatch.setenv("NORMLAB_QUICK", "yes")
+    with pytest.raises(ValueError, match="NORMLAB_QUICK=yes is unknown: set it to 1, or unset it"):
+        full_or_quick(10, 2)
 
 
 def test_batches_cover_every_sample_once_in_a_new_order_per_epoch():
