@@ -94,7 +94,7 @@ class ExerciseLevels(Exercises):
 
 
 class ExerciseList(Exercises):
-    """All exercises by part and chapter: difficulty, link, and the name of the check."""
+    """All exercises by part and chapter: difficulty, link, and the name of the function."""
 
     def run(self) -> list[nodes.Node]:
         folder = Path(self.env.doc2path(self.env.docname)).parent

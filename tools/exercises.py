@@ -1,5 +1,6 @@
 """The exercises of the book: where they stand, how difficult they are, and what checks them."""
 
+import ast
 import os
 import re
 from collections import Counter
@@ -10,6 +11,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from tools.contents import Entry
+from tools.notebooks import parse
 
 # The one place that says what a level is. A directive names its level: `:class: medium`.
 LEVELS = {
@@ -19,7 +21,6 @@ LEVELS = {
     "conditions hold at once.",
 }
 EXERCISE = re.compile(r"\{exercise\} *(?P<title>[^\n]*)\n(?P<options>(?::[^\n]*\n)*)")
-CHECK = re.compile(r"^check\(\"(\w+)\"", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,28 @@ def exercises(notebook: NotebookNode) -> list[Exercise]:
     waiting = False
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            if waiting and (check := CHECK.search(cell.source)):
+            if waiting and (check := checked(cell)):
                 last = found[-1]
-                found[-1] = Exercise(last.title, last.label, last.level, check[1])
+                found[-1] = Exercise(last.title, last.label, last.level, check)
                 waiting = False
             continue
         for match in EXERCISE.finditer(cell.source):
             found.append(Exercise(match["title"], *read_options(match["options"]), check=""))
             waiting = True
     return found
+
+
+def checked(cell: NotebookNode) -> str:
+    """Return NAME of the first call `exercises.NAME.check(...)` in a code cell, or nothing."""
+    for node in ast.walk(parse(cell)):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(
+                    value=ast.Attribute(value=ast.Name(id="exercises"), attr=name), attr="check"
+                )
+            ):
+                return name
+    return ""
 
 
 def read_options(options: str) -> tuple[str, str]:

@@ -4,8 +4,9 @@
     python -m tools.standalone _build/standalone 03 06    some of them
 
 A standalone notebook runs in an empty folder with what Colab offers. The parts of normlab that it
-needs come along as cells that write them to disk. The directives and roles of the book become plain
-Markdown, so that JupyterLab and Colab show them as the book does.
+needs and the exercises of its chapter come along as cells that write them to disk. The directives
+and roles of the book become plain Markdown, so that JupyterLab and Colab show them as the book
+does.
 """
 
 import re
@@ -18,15 +19,15 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from pybtex.database import BibliographyData, Entry, parse_file
 
 from tools import ROOT
-from tools.exercises import CHECK, read_options
+from tools.exercises import read_options
 from tools.notebooks import NOTEBOOK_METADATA, code_cells, find, notebooks, title
 from tools.package_parts import parts
 
 # What a notebook may use, and Colab or the folder may lack.
 EXTRA = ("tqdm", "requests", "torchvision", "torchinfo", "safetensors", "tensorboard")
 PREAMBLE = """**This notebook stands alone.** It runs on Colab, or in an empty folder with PyTorch,
-scikit-learn and Matplotlib. The next cells write the parts of the package `normlab` that it uses
-into this folder. Run them once; they are there to be read."""
+scikit-learn and Matplotlib. The next cells write the parts of the package `normlab` that it uses,
+and its exercises, into this folder. Run them once; they are there to be read."""
 DIRECTIVE = re.compile(
     r"^(:{3,}|`{3,})\{([\w-]+)\}[ ]*(.*)\n((?::[\w-]+:.*\n)*)(?:([\s\S]*?)\n)?\1[ ]*$", re.MULTILINE
 )
@@ -37,7 +38,8 @@ def standalone(notebook: NotebookNode) -> NotebookNode:
     """Return a copy of an executed notebook of the book that needs nothing beside it."""
     notebook = nbformat.from_dict(notebook)
     code = "\n".join(cell.source for cell in code_cells(notebook) if cell.source[:1] != "%")
-    files = parts(code, ROOT / "src", also=checks(code))
+    files = exercises(code)
+    files |= parts("\n".join([code, *files.values()]), ROOT / "src")
     numbers, sources = labels(notebook), parse_file(ROOT / "references.bib")
     cells, in_solution = [], False
     for cell in notebook.cells:
@@ -70,15 +72,11 @@ def standalone(notebook: NotebookNode) -> NotebookNode:
 # --- the package --------------------------------------------------------------------------------
 
 
-def checks(code: str) -> list[tuple[str, str]]:
-    """Return the checks that `code` calls, as names of normlab that are needed."""
-    called = set(CHECK.findall(code))
-    modules = (ROOT / "src" / "normlab" / "checks").glob("*.py")
-    return [
-        (f"normlab.checks.{path.stem}", "CHECKS")
-        for path in sorted(modules)
-        if called & set(re.findall(r'^    "(\w+)": Check\(', path.read_text("utf-8"), re.MULTILINE))
-    ]
+def exercises(code: str) -> dict[str, str]:
+    """Return the modules of exercises that `code` imports, as text by their path."""
+    names = re.findall(r"^from exercises import (\w+)", code, re.MULTILINE)
+    paths = [f"exercises/{name}.py" for name in (["__init__", *names] if names else [])]
+    return {path: (ROOT / "chapters" / path).read_text(encoding="utf-8") for path in paths}
 
 
 def package_cells(files: dict[str, str], code: str) -> list[NotebookNode]:

@@ -388,15 +388,8 @@ def the_difficulty_of_exercises_falls_by_one_level_at_most(notebook: NotebookNod
 
 @rule_of_chapters
 def every_exercise_is_followed_by_its_check(notebook: NotebookNode) -> list[str]:
-    """By a code cell that calls `check` of normlab.checks, before the next exercise."""
-    complaints, waiting = [], None
-    for i, cell in enumerate([*notebook.cells, None]):
-        if cell is None or "{exercise}" in cell.source:
-            complaints += [f"cell {waiting} has an exercise without check"] if waiting else []
-            waiting = i
-        elif cell.cell_type == "code" and re.search(r"\bcheck\(", cell.source):
-            waiting = None
-    return complaints
+    """By a code cell that calls `exercises.NAME.check`, before the next exercise."""
+    return [f"exercise {e.label} has no check" for e in exercises(notebook) if not e.check]
 
 
 @rule

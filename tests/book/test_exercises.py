@@ -12,10 +12,10 @@ from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from sphinx_exercise.nodes import exercise_enumerable_node
 
-from normlab.checks import CHECKS, check
+from exercises import lenet_cifar10
 from tools import ROOT
 from tools.book_extension import show_levels
-from tools.contents import Entry, read_contents
+from tools.contents import Entry
 from tools.exercises import (
     LEVELS,
     Exercise,
@@ -34,8 +34,8 @@ def notebook(*levels: str) -> nbformat.NotebookNode:
     cells = [new_markdown_cell("# A chapter")]
     for i, level in enumerate(levels, start=1):
         cells.append(new_markdown_cell(EXERCISE.format(i, level)))
-        cells.append(new_code_cell(f'def f{i}(): ...\n\n\ncheck("name_{i}", f{i})'))
-        cells.append(new_code_cell('check("solution", None)'))
+        cells.append(new_code_cell(f"def f{i}(): ...\n\n\nexercises.name_{i}.check(f{i})"))
+        cells.append(new_code_cell("exercises.solution.check(None)"))
     return new_notebook(cells=cells)
 
 
@@ -105,15 +105,9 @@ def test_the_levels_are_explained_and_counted(entries: list[Entry]) -> None:
     assert [line[2:] for line in lines if line.startswith(":")] == list(LEVELS.values())
 
 
-def test_every_check_belongs_to_one_exercise_of_the_book() -> None:
-    chapters = read_exercises(read_contents(ROOT))
-    listed = [exercise.check for _, found in chapters for exercise in found]
-    assert sorted(listed) == sorted(CHECKS)
-
-
 def test_the_page_quotes_what_a_check_really_says(capsys: pytest.CaptureFixture) -> None:
     code = re.search(r"```python\n(.+?)```", PAGE, re.DOTALL)[1]
-    exec(code, {"check": check})
+    exec(code, {"exercises": lenet_cifar10})
     assert capsys.readouterr().out == re.search(r"```text\n(.+?)```", PAGE, re.DOTALL)[1]
 
 
@@ -127,7 +121,7 @@ def test_the_page_knows_the_other_answers_of_a_check(answer) -> None:
         re.escape(line).replace(r"\.\.\.", ".+")
         for line in re.findall(r"^`(Not yet: .+)`$", PAGE, re.MULTILINE)
     ]
-    verdict = CHECKS["flat_features"].verdict(answer)
+    verdict = lenet_cifar10.flat_features.verdict(answer)
     assert [bool(re.match(pattern, verdict)) for pattern in patterns].count(True) == 1
 
 

@@ -48,7 +48,7 @@ def figure() -> NotebookNode:
 def exercise(i: int) -> list[NotebookNode]:
     return [
         new_markdown_cell(EXERCISE.format(i)),
-        new_code_cell(f'check("ex-{i}", ...)'),
+        new_code_cell(f"exercises.ex_{i}.check(...)"),
         new_markdown_cell(SOLUTION.format(i)),
     ]
 
@@ -298,7 +298,7 @@ BREACHES = [
     (
         "every_exercise_is_followed_by_its_check",
         changed(lambda n: n.cells.pop(12)),
-        "cell 11 has an exercise without check",
+        "exercise ex-1 has no check",
     ),
     (
         "what_normlab_ships_is_defined_in_the_same_way_here",

@@ -162,9 +162,10 @@ def test_solutions_are_folded_and_their_checks_come_along(path: Path) -> None:
     written = nbformat.read(path, as_version=4).cells
     assert len(solutions) >= sum("{solution-start}" in cell.source for cell in written)
     assert all(cell.metadata.jupyter.source_hidden for cell in solutions)
-    text = "\n".join(cell.source for cell in notebook.cells)
-    called = re.findall(r'^check\("(\w+)"', text, re.MULTILINE)
-    assert set(called) <= set(re.findall(r'^    "(\w+)": Check\(', text, re.MULTILINE))
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    text = "\n".join(cell.source for cell in cells)
+    called = {name for cell in cells if (name := exercises.checked(cell))}
+    assert called <= set(re.findall(r"^(\w+) = Exercise\(", text, re.MULTILINE))
 
 
 # What the text before the package names, and what comes with that, with requests and with Jupyter.
@@ -193,7 +194,7 @@ def test_what_a_notebook_imports_is_named_or_installed(path: Path) -> None:
             imported |= {name.name.split(".")[0] for name in node.names}
         elif isinstance(node, ast.ImportFrom):
             imported.add((node.module or "").split(".")[0])
-    ours = {*sys.stdlib_module_names, "normlab", ""}
+    ours = {*sys.stdlib_module_names, "normlab", "exercises", ""}
     assert imported - ours - GIVEN - installed == set()
 
 
@@ -213,21 +214,21 @@ def printed(cell, names):
 
 answers = {}
 for chapter in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
-    for name in [name for name in sys.modules if name.split(".")[0] == "normlab"]:
+    for name in [name for name in sys.modules if name.split(".")[0] in ("normlab", "exercises")]:
         del sys.modules[name]
     sys.path.insert(0, chapter["folder"])
     importlib.invalidate_caches()
     names = {}
     exec(chapter["imports"], names)
-    from normlab.checks import CHECKS, __file__ as origin
-    assert origin.startswith(chapter["folder"]), origin
+    module = names["exercises"]
+    assert module.__file__.startswith(chapter["folder"]), module.__file__
     answers[chapter["name"]] = {
         exercise: {
             "stub": printed(stub, names),
             "solution": printed(solution, names),
             "mistakes": [
-                [hint, CHECKS[exercise].verdict(mistake)]
-                for mistake, hint in CHECKS[exercise].mistakes
+                [hint, getattr(module, exercise).verdict(mistake)]
+                for mistake, hint in getattr(module, exercise).mistakes
             ],
         }
         for exercise, stub, solution in chapter["exercises"]
@@ -246,7 +247,7 @@ def unpack(path: Path, folder: Path) -> dict:
             (folder / file[1]).parent.mkdir(parents=True, exist_ok=True)
             (folder / file[1]).write_text(source[file.end() :], encoding="utf-8")
     python = [source for source in sources if not re.search(r"^\s*[%!]", source, re.MULTILINE)]
-    cells = [(check[1], s) for s in python if (check := exercises.CHECK.search(s))]
+    cells = [(name, s) for s in python if (name := exercises.checked(new_code_cell(s)))]
     solutions = {name: s for name, s in cells if s.startswith(standalone.SOLUTION)}
     stubs = {name: s for name, s in cells if not s.startswith(standalone.SOLUTION)}
     words = set(re.findall(r"\w+", "\n".join(solutions.values())))

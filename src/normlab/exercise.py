@@ -1,7 +1,7 @@
-"""What a check is.
+"""What an exercise is: it says "Correct." of an answer, or gives a hint about its mistake.
 
-It runs the answer on a few cases and compares the results with those of the solution. If they
-differ, it compares them with those of typical wrong answers: the one that agrees knows the hint.
+The answer runs on a few cases, and the results are compared with those of the solution. If they
+differ, they are compared with those of typical wrong answers: the one that agrees knows the hint.
 """
 
 import copy
@@ -16,8 +16,8 @@ Answer = Callable[..., Any]
 
 
 @dataclass(frozen=True)
-class Check:
-    """An exercise: its solution, cases to try, and typical mistakes with their hints.
+class Exercise:
+    """The solution of an exercise, cases to try, and typical mistakes with their hints.
 
     Args:
         solution: what is called with each case, as the answer is.
@@ -32,6 +32,10 @@ class Check:
     mistakes: Sequence[tuple[Answer, str]]
     observe: Callable[[Any], Any] | None = None
     tolerance: float | None = None
+
+    def check(self, answer: Answer) -> None:
+        """Print the verdict on `answer`."""
+        print(self.verdict(answer))
 
     def verdict(self, answer: Answer) -> str:
         """Return "Correct." or "Not yet: " and a hint for `answer`."""
