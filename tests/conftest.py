@@ -1,4 +1,4 @@
-"""A browser for the tests that ask for one."""
+"""A browser, and the style of the figures, for the tests that ask for one."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -57,3 +57,17 @@ def show(contexts, figure: str) -> Iterator[Callable]:
     for page in pages:
         page.close()
     assert complaints == []
+
+
+@pytest.fixture
+def clean_style() -> Iterator[None]:
+    """Draw in the style of the book, without a window; close the figures."""
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    from normlab import style
+
+    with matplotlib.rc_context({"backend": "agg"}):
+        style.use_style()
+        yield
+    plt.close("all")

@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib.image
 import matplotlib.pyplot as plt
 
-from normlab.plots import COLORS
+from normlab.style import COLORS
 from tools import ROOT
 from tools.notebooks import COVER
 

@@ -7,9 +7,9 @@ from itertools import islice
 import pytest
 import torch
 
+from figures.interactive import mulberry32, normal_numbers
+from figures.the_mathematics import batch_norm_playground
 from normlab.functional import batch_norm
-from normlab.interactive import batch_norm_playground
-from normlab.interactive._html import mulberry32, normal_numbers
 from tests.browser import DARK_BOOK, PAGE, Page, beyond_the_page, insert_as_notebook, needs_browser
 
 FIGURE = ".normlab-bn"

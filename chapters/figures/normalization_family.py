@@ -1,15 +1,19 @@
-"""A block of values, and which of them share the statistics of a norm."""
+"""The figures that only this chapter draws."""
 
 import json
+from collections.abc import Mapping
 from itertools import product
 
+import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from IPython.display import HTML
+from matplotlib.figure import Figure
 from torch import Tensor
 
+from figures.interactive import fill, normal_numbers, text
 from normlab.functional import batch_norm
-from normlab.interactive._html import fill, normal_numbers, text
-from normlab.plots import COLORS
+from normlab.style import COLORS, INK, WIDTH
 
 _SHAPE = (3, 6, 2, 2)  # N, C, H, W
 _GROUPS = 2  # at the start; like the chosen value, which is one of the second sample
@@ -22,6 +26,37 @@ _NORMS = [
     ("group", "group", "GN"),
     ("rms", "RMS", "RMSNorm"),
 ]
+
+
+def shared_statistics(panels: Mapping[str, Tensor], columns: int = 2) -> Figure:
+    """Show batches [N, C, H, W] side by side, each with the values that share one statistic filled.
+
+    Args:
+        panels: label -> bool [N, C, H, W]. A label begins with the name of the norm, which chooses
+            the colour; RMSNorm, which subtracts no mean, is hatched.
+        columns: panels in a row.
+    """
+    rows = -(-len(panels) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(0.85 * WIDTH, 2.1 * rows), squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, (label, selected) in zip(axes.flat, panels.items(), strict=False):
+        name = label.replace(",", " ").split()[0]
+        samples, channels, height, width = selected.shape
+        for (n, c, h, w), filled in np.ndenumerate(selected.numpy()):
+            corner = (c * (width + 0.5) + w, n * (height + 0.5) + h)
+            style = {"fc": "none", "ec": INK, "lw": 0.7}
+            if filled and name == "RMSNorm":
+                style |= {"ec": COLORS[name], "hatch": "//////"}
+            elif filled:
+                style["fc"] = COLORS[name]
+            ax.add_patch(plt.Rectangle(corner, 1, 1, **style))
+        right, bottom = channels * (width + 0.5) - 0.5, samples * (height + 0.5) - 0.5
+        ax.set(xlim=(-1.1, right + 0.2), ylim=(bottom + 1.3, -1.5), aspect="equal")
+        ax.text(0, -0.9, label, color=COLORS[name], fontweight="bold", va="center")
+        ax.text(right / 2, bottom + 0.8, "channels", ha="center", va="center")
+        ax.text(-0.7, bottom / 2, "samples", ha="center", va="center", rotation=90)
+    return figure
 
 
 def norm_axes(seed: int = 0) -> HTML:

@@ -1,98 +1,83 @@
-import matplotlib
+"""The figures that one chapter alone draws, and what the cells of the chapters draw with."""
 
-matplotlib.use("agg")  # before pyplot: no window
+import ast
+import importlib
+import inspect
+from pathlib import Path
 
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
 import torch
-from matplotlib.colors import to_rgb
 
-from normlab import plots
-from normlab.training import History
+from figures import (
+    first_experiments,
+    from_scratch,
+    initialization_and_learning_rate,
+    lenet_cifar10,
+    nn_batchnorm,
+    normalization_family,
+    regularization,
+    saving_and_loading,
+    the_mathematics,
+    why_normalize,
+)
+from normlab import style
+from tools import ROOT
+from tools.notebooks import code_cells, parse
 
-
-@pytest.fixture(autouse=True)
-def clean_style():
-    with matplotlib.rc_context():
-        plots.use_style()
-        yield
-    plt.close("all")
-
-
-def luminance(color: str) -> float:
-    """Relative luminance (0..1) as WCAG 2 defines it."""
-    channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
-    return float(np.dot([0.2126, 0.7152, 0.0722], channels))
-
-
-def contrast(a: str, b: str) -> float:
-    high, low = sorted((luminance(a), luminance(b)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
+pytestmark = pytest.mark.usefixtures("clean_style")
+CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 
 
-@pytest.mark.parametrize("page", ["#ffffff", "#14181e"])  # the theme's light and dark page
-def test_text_reads_on_the_light_and_on_the_dark_page(page):
-    assert contrast(plots.INK, page) > 4  # 4.25 is the best one colour can do on both
+def attributes(chapter: Path, module: str) -> set[str]:
+    """Return what the cells of a chapter take from a module that they call by this name."""
+    return {
+        node.attr
+        for cell in code_cells(nbformat.read(chapter, as_version=4))
+        for node in ast.walk(parse(cell))
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == module
+    }
 
 
-@pytest.mark.parametrize("page", ["#ffffff", "#14181e"])
-@pytest.mark.parametrize("name", sorted(plots.COLORS))
-def test_each_method_colour_shows_on_the_light_and_on_the_dark_page(name, page):
-    assert contrast(plots.COLORS[name], page) > 2.8  # WCAG asks 3 for graphics that have no label
+def own_figures(chapter: Path):
+    """Return the module of the figures that this chapter alone draws."""
+    slug = chapter.stem.partition("-")[2].replace("-", "_")
+    return importlib.import_module(f"figures.{slug}")
 
 
-def test_curves_draw_every_seed_a_mean_and_the_name():
-    runs = [History(test_accuracy=[0.1, 0.3]), History(test_accuracy=[0.2, 0.5])]
-    ax = plots.curves({"with BN": runs})
-    lines = [line.get_ydata().tolist() for line in ax.lines]
-    assert lines == [[10, 30], [20, 50], [15, 40]]
-    assert [text.get_text() for text in ax.texts] == ["with BN"]
-    assert ax.get_ylabel() == "test accuracy (%)" and ax.get_xlabel() == "epoch"
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_every_name_of_style_that_a_chapter_uses_exists(chapter):
+    missing = {name for name in attributes(chapter, "style") if not hasattr(style, name)}
+    assert missing == set()
 
 
-@pytest.mark.parametrize("gap", [0.0, 0.002, 0.3])
-def test_names_at_the_ends_of_lines_do_not_touch(gap):
-    ends = {"normlab": 0.5, "nn.BatchNorm": 0.5 + gap, "without BN": 0.5 - gap}
-    ax = plots.curves({n: [History(test_accuracy=[0.1, e])] for n, e in ends.items()})
-    ax.figure.canvas.draw()
-    low, middle, high = sorted((t.get_window_extent() for t in ax.texts), key=lambda box: box.y0)
-    assert low.y1 <= middle.y0 and middle.y1 <= high.y0
-
-
-def test_a_name_without_a_colour_is_refused():
-    with pytest.raises(KeyError):
-        plots.curves({"unheard of": [History(test_accuracy=[0.1])]})
-
-
-def test_settings_are_drawn_with_one_dot_per_seed():
-    ax = plots.seeds_by_setting({"with BN": {0.1: [1, 2], 0.01: [3, 4]}}, "rate", "accuracy (%)")
-    dots = [line for line in ax.lines if line.get_marker() == "o"]
-    assert sum(len(line.get_xdata()) for line in dots) == 4
-
-
-def test_an_image_grid_shows_every_image_with_its_title():
-    images = torch.randint(256, (7, 3, 32, 32), dtype=torch.uint8)
-    figure = plots.image_grid(images, [f"image {i}" for i in range(7)], columns=5)
-    shown = [ax for ax in figure.axes if ax.images]
-    assert [ax.get_title() for ax in shown] == [f"image {i}" for i in range(7)]
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_draws_exactly_the_figures_that_only_it_draws(chapter):
+    module = own_figures(chapter)
+    functions = inspect.getmembers(module, inspect.isfunction)
+    public = {n for n, f in functions if f.__module__ == module.__name__ and n[0] != "_"}
+    assert attributes(chapter, "figures") == public
 
 
 def test_the_opacity_of_a_cell_of_a_confusion_matrix_grows_with_its_share():
-    ax = plots.confusion(torch.tensor([[0.96, 0.04], [0.25, 0.75]]), ["cat", "dog"])
+    ax = lenet_cifar10.confusion(torch.tensor([[0.96, 0.04], [0.25, 0.75]]), ["cat", "dog"])
     (one, nothing), (some, other) = ax.images[0].get_array()[..., 3]
     assert nothing == 0 < some < one == other == 1
 
 
 def test_a_confusion_matrix_names_both_axes():
-    ax = plots.confusion(torch.eye(2), ["cat", "dog"])
+    ax = lenet_cifar10.confusion(torch.eye(2), ["cat", "dog"])
     assert [label.get_text() for label in ax.get_xticklabels()] == ["cat", "dog"]
     assert ax.get_xlabel() == "predicted class" and ax.get_ylabel() == "true class"
 
 
 def test_a_descent_is_drawn_with_its_path_and_its_minimum():
     path = torch.tensor([[3.0, 1.0], [1.0, -0.5], [0.0, 0.0]])
-    figure = plots.descent({"raw": (torch.diag(torch.tensor([1.0, 9.0])), path)}, ("a", "b"))
+    figure = why_normalize.descent(
+        {"raw": (torch.diag(torch.tensor([1.0, 9.0])), path)}, ("a", "b")
+    )
     [ax] = figure.axes
     drawn, minimum = ax.lines
     assert drawn.get_xydata().tolist() == path.tolist()
@@ -100,18 +85,9 @@ def test_a_descent_is_drawn_with_its_path_and_its_minimum():
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("a", "b")
 
 
-def test_layers_are_drawn_with_a_line_per_seed_and_one_dash_per_variant():
-    lines = {"with BN, scale 3": np.ones((2, 4)), "without BN, scale 1": np.ones((2, 4))}
-    figure = plots.by_layer({"spread": {"tanh": lines}, "mean": {"tanh": lines}}, log={"spread"})
-    assert [ax.get_yscale() for ax in figure.axes] == ["log", "linear"]
-    styles = [(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines]
-    assert len(styles) == 4 and len(set(styles)) == 2
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(lines)
-
-
 def test_a_drift_shows_the_median_and_the_middle():
     values = np.arange(101.0)[None] + np.zeros((3, 1))  # [snapshots, samples]
-    figure = plots.drift({"with BN": values}, [0, 5, 10], "input")
+    figure = why_normalize.drift({"with BN": values}, [0, 5, 10], "input")
     levels = [line.get_ydata().tolist() for line in figure.axes[0].lines]
     assert levels == [[50] * 3, [15] * 3, [85] * 3]
 
@@ -119,14 +95,14 @@ def test_a_drift_shows_the_median_and_the_middle():
 def test_tiles_fill_the_selected_values_and_no_others():
     selected = torch.zeros(2, 3, 2, 2, dtype=torch.bool)
     selected[:, 1] = True
-    figure = plots.tiles(selected)
+    figure = the_mathematics.tiles(selected)
     filled = [[patch.get_facecolor()[3] == 1 for patch in ax.patches] for ax in figure.axes]
     assert filled == [[j == 1] * 4 for _ in range(2) for j in range(3)]
     assert [ax.get_ylabel() for ax in figure.axes[::3]] == ["sample 1", "sample 2"]
 
 
 def test_the_computation_graph_names_every_gradient():
-    [ax] = plots.computation_graph().axes
+    [ax] = the_mathematics.computation_graph().axes
     texts = " ".join(text.get_text() for text in ax.texts)
     gradients = [r"dx =", r"d\mu =", "dc =", "ds =", "dv =", "dr =", r"d\hat x =", "$dy$"]
     assert all(gradient in texts for gradient in gradients)
@@ -134,7 +110,7 @@ def test_the_computation_graph_names_every_gradient():
 
 
 def test_bars_show_each_value_and_name_the_methods():
-    figure = plots.bars({"time": {"autograd": 5.25, "normlab": 1}, "memory": {"normlab": 2}})
+    figure = from_scratch.bars({"time": {"autograd": 5.25, "normlab": 1}, "memory": {"normlab": 2}})
     time, memory = figure.axes
     assert [bar.get_width() for bar in time.patches] == [5.25, 1]
     assert [text.get_text() for text in time.texts] == ["5.2", "1.0"]
@@ -150,7 +126,7 @@ def test_a_boundary_lies_where_the_logits_are_equal():
 
     _, ax = plt.subplots()
     ax.set(xlim=(-1, 1), ylim=(0, 1))
-    plots.boundary(Logits(), ax, "border")
+    nn_batchnorm.boundary(Logits(), ax, "border")
     (line,) = ax.collections
     heights = line.get_paths()[0].vertices[:, 1]
     assert np.allclose(heights, 0.5, atol=1e-3)
@@ -159,7 +135,7 @@ def test_a_boundary_lies_where_the_logits_are_equal():
 
 def test_pairs_are_drawn_with_one_marker_per_seed_and_one_name_per_variant():
     results = {"first": [(1, 2), (3, 4)], "second": [(5, 6)]}
-    ax = plots.pairs(results, [(10, 1), (90, 1)], "old (%)", "new (%)")
+    ax = nn_batchnorm.pairs(results, [(10, 1), (90, 1)], "old (%)", "new (%)")
     assert [len(group.get_offsets()) for group in ax.collections] == [2, 1]
     assert [(t.get_text(), t.get_ha()) for t in ax.texts] == [
         ("first", "left"),
@@ -170,17 +146,19 @@ def test_pairs_are_drawn_with_one_marker_per_seed_and_one_name_per_variant():
 def test_shared_statistics_fill_a_set_for_each_norm_and_hatch_rmsnorm():
     selected = torch.zeros(2, 3, 2, 2, dtype=torch.bool)
     selected[0] = True
-    figure = plots.shared_statistics({"LN over C": selected, "RMSNorm": selected})
+    figure = normalization_family.shared_statistics({"LN over C": selected, "RMSNorm": selected})
     layer, rms = figure.axes
     assert sum(patch.get_facecolor()[3] == 1 for patch in layer.patches) == 12
     assert sum(patch.get_hatch() is not None for patch in rms.patches) == 12
     assert layer.texts[0].get_text() == "LN over C"
-    assert layer.texts[0].get_color() == plots.COLORS["LN"]
+    assert layer.texts[0].get_color() == style.COLORS["LN"]
 
 
 def test_parts_of_an_error_are_drawn_per_setting_and_named_once():
     parts = {"bias²": [1, 2], "error": [3, 5]}
-    figure = plots.error_parts({"degree": ([1, 2], parts), "strength": ([0.1, 0.5], parts)})
+    figure = regularization.error_parts(
+        {"degree": ([1, 2], parts), "strength": ([0.1, 0.5], parts)}
+    )
     by_degree, by_strength = figure.axes
     assert by_degree.get_xticks().tolist() == [1]
     assert [line.get_ydata().tolist() for line in by_degree.lines] == [[1, 2], [3, 5]]
@@ -190,7 +168,7 @@ def test_parts_of_an_error_are_drawn_per_setting_and_named_once():
 
 def test_the_region_of_a_penalty_touches_the_weights_it_leads_to():
     points = {"L1": torch.tensor([0.5, 0.0]), "L2": torch.tensor([0.3, 0.4])}
-    figure = plots.penalties(torch.eye(2), torch.tensor([1.0, 0.5]), points)
+    figure = regularization.penalties(torch.eye(2), torch.tensor([1.0, 0.5]), points)
     for ax, order in zip(figure.axes, (1, 2), strict=True):
         border = np.stack(ax.lines[0].get_data())  # [2, points]
         assert np.allclose(np.linalg.norm(border, order, axis=0), 0.5)
@@ -200,10 +178,10 @@ def test_fits_draw_the_true_line_the_points_and_each_fit():
     grid = torch.linspace(-1, 1, 3)[:, None]
     x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.5], [1.0]])
     rows = {"plain": {"now": {"plain": grid}}, "a row": {"now": {"dropout": 2 * grid}}}
-    figure = plots.fits(rows, grid, [(x, y)], slope=1.5)
+    figure = regularization.fits(rows, grid, [(x, y)], slope=1.5)
     truth, points, fit = figure.axes[1].lines
     assert truth.get_ydata()[-1].item() == 1.5 and len(points.get_xdata()) == 2
-    assert fit.get_color() == plots.COLORS["dropout"]
+    assert fit.get_color() == style.COLORS["dropout"]
     assert [ax.get_ylabel() for ax in figure.axes] == ["plain", "a row"]
 
 
@@ -214,7 +192,7 @@ def test_regions_are_drawn_per_method_and_model_with_their_accuracy():
         model.weight.data = sign * torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
         torch.nn.init.zeros_(model.bias)
     rows = {"without BN": [wrong, right], "with BN": [right, right]}
-    figure = plots.regions(rows, ["epoch 1", "epoch 2"], points, torch.tensor([1, 0]))
+    figure = first_experiments.regions(rows, ["epoch 1", "epoch 2"], points, torch.tensor([1, 0]))
     assert [ax.get_xlabel() for ax in figure.axes] == ["0.0 %", "100.0 %", "100.0 %", "100.0 %"]
     assert [ax.get_title() for ax in figure.axes] == ["epoch 1", "epoch 2", "", ""]
     fill = figure.axes[1].images[0].get_array()  # [150, 150, RGBA]
@@ -224,7 +202,7 @@ def test_regions_are_drawn_per_method_and_model_with_their_accuracy():
 def test_curve_panels_share_a_log_axis_and_name_the_lines_in_the_last():
     values = np.array([[4.0, 2.0, 1.0], [8.0, 4.0, 3.0]])
     lines = {"without BN": values, "with BN": values / 10}
-    figure = plots.curve_panels({"left": lines, "right": lines}, "loss", log_x=True)
+    figure = first_experiments.curve_panels({"left": lines, "right": lines}, "loss", log_x=True)
     left, right = figure.axes
     assert left.get_yscale() == left.get_xscale() == "log"
     assert left.lines[2].get_ydata().tolist() == [6, 3, 2]
@@ -234,7 +212,9 @@ def test_curve_panels_share_a_log_axis_and_name_the_lines_in_the_last():
 
 def test_heat_maps_write_every_value_and_colour_what_reaches_the_threshold():
     values = [[50, 60], [97.6, float("nan")]]
-    figure = plots.heatmaps({"with BN": values}, ["a", "b"], [0.1, 1], "rate", threshold=60)
+    figure = initialization_and_learning_rate.heatmaps(
+        {"with BN": values}, ["a", "b"], [0.1, 1], "rate", threshold=60
+    )
     [ax] = figure.axes
     assert [text.get_text() for text in ax.texts] == ["50", "60", "98", "nan", "with BN"]
     coloured = ax.images[0].get_array()
@@ -243,7 +223,7 @@ def test_heat_maps_write_every_value_and_colour_what_reaches_the_threshold():
 
 
 def test_a_file_map_has_a_row_of_ticks_for_each_outcome():
-    figure = plots.file_map(
+    figure = saving_and_loading.file_map(
         {"names": (0, 1024), "tensors": (1024, 4096)},
         {100: "raises", 2048: "loads wrong values", 3072: "loads wrong values"},
     )
@@ -257,7 +237,9 @@ def test_a_file_map_has_a_row_of_ticks_for_each_outcome():
 
 
 def test_departures_keep_an_exact_zero_on_the_axis():
-    figure = plots.departures({"nothing": [[0, 0]], "a part": [[0.1, 0.5], [0.2, 0.4]]}, 3, "gap")
+    figure = saving_and_loading.departures(
+        {"nothing": [[0, 0]], "a part": [[0.1, 0.5], [0.2, 0.4]]}, 3, "gap"
+    )
     first, second = figure.axes
     assert first.lines[0].get_ydata().tolist() == [0, 0]
     assert first.get_ylim()[0] == 0 and first.get_yscale() == "symlog"

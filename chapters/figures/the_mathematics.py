@@ -1,13 +1,17 @@
-"""A batch that the reader sends through a layer."""
+"""The figures that only this chapter draws."""
 
 import math
 
+import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from IPython.display import HTML
+from matplotlib.figure import Figure
+from torch import Tensor
 
+from figures.interactive import fill, normal_numbers, text
 from normlab.functional import batch_norm
-from normlab.interactive._html import fill, normal_numbers, text
-from normlab.plots import COLORS
+from normlab.style import COLORS, INK, WIDTH
 
 _COUNT = 8  # inputs in a batch
 _UNIT = 7.6  # percent of the width for 1 on the axes, which have 0 in the middle
@@ -22,6 +26,67 @@ _SLIDERS = [
     ("momentum", "momentum", 0, 1, 0.05, 0.1),
 ]
 _Statistics = tuple[float, float]  # mean and biased variance
+
+
+def tiles(selected: Tensor) -> Figure:
+    """Show a batch of images [N, C, H, W] as tiles, a row per sample and a column per channel.
+
+    Args:
+        selected: bool [N, C, H, W]; the values to fill, those that share one statistic.
+    """
+    n, channels = selected.shape[:2]
+    figure, axes = plt.subplots(n, channels, figsize=(0.95 * channels + 0.4, 0.95 * n + 0.3))
+    for (i, j), ax in np.ndenumerate(np.reshape(axes, (n, channels))):
+        mask = selected[i, j].numpy()
+        for (row, column), filled in np.ndenumerate(mask):
+            face = COLORS["BN"] if filled else "none"
+            ax.add_patch(plt.Rectangle((column, row), 1, 1, fc=face, ec=INK, lw=0.8))
+        ax.set(xlim=(-0.1, mask.shape[1] + 0.1), ylim=(mask.shape[0] + 0.1, -0.1), aspect="equal")
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+        if i == 0:
+            ax.set_title(f"channel {j + 1}", color=INK, pad=4)
+        if j == 0:
+            ax.set_ylabel(f"sample {i + 1}")
+    return figure
+
+
+def computation_graph() -> Figure:
+    """Draw the graph of batch normalization: the value of each node, and beside it its gradient.
+
+    Symbols: centred value c, square s, variance v, reciprocal standard deviation r.
+    """
+    above, below, right, left = (0, 27), (0, -27), (48, 0), (-30, 0)
+    nodes = {  # name: (x, y, value, gradient, where the gradient stands), in points
+        "x": (50, 200, "$x$", r"$dx = dc + d\mu/m$", above),
+        "mu": (105, 125, r"$\mu = \mathrm{mean}(x)$", r"$d\mu = -\Sigma\, dc$", below),
+        "c": (165, 200, r"$c = x - \mu$", r"$dc = r\,d\hat x + 2c\,ds$", above),
+        "s": (165, 60, "$s = c^2$", "$ds = dv/m$", left),
+        "v": (225, 10, r"$v = \mathrm{mean}(s)$", r"$dv = -\frac{1}{2}r^3 dr$", below),
+        "r": (285, 60, r"$r = 1/\sqrt{v+\epsilon}$", r"$dr = \Sigma\, d\hat x\,c$", right),
+        "x_hat": (285, 200, r"$\hat x = c\,r$", r"$d\hat x = \gamma\,dy$", above),
+        "y": (380, 200, r"$y = \gamma\hat x + \beta$", "$dy$", above),
+        "gamma": (344, 125, r"$\gamma$", r"$d\gamma = \Sigma\, dy\,\hat x$", below),
+        "beta": (416, 125, r"$\beta$", r"$d\beta = \Sigma\, dy$", below),
+    }
+    edges = ["x mu", "x c", "mu c", "c s", "s v", "v r", "r x_hat", "c x_hat", "x_hat y"]
+    edges += ["gamma y", "beta y"]
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.8))
+    boxes = {}
+    for name, (x, y, value, gradient, offset) in nodes.items():
+        style = {"boxstyle": "round,pad=0.4", "fc": "none", "ec": COLORS["BN"], "lw": 1.4}
+        boxes[name] = ax.text(x, y, value, ha="center", va="center", bbox=style)
+        side = "left" if offset == right else "right" if offset == left else "center"
+        ax.annotate(gradient, (x, y), color=COLORS["without BN"], xytext=offset, ha=side,
+                    textcoords="offset points", va="center")  # fmt: skip
+    for edge in edges:
+        start, end = (boxes[name] for name in edge.split())
+        arrow = {"arrowstyle": "-|>", "color": INK, "lw": 1.2, "shrinkA": 2, "shrinkB": 2}
+        ax.annotate("", end.get_position(), start.get_position(), arrowprops={
+            **arrow, "patchA": start.get_bbox_patch(), "patchB": end.get_bbox_patch()})  # fmt: skip
+    ax.set(xlim=(0, 432), ylim=(-25, 235))
+    ax.axis("off")
+    return figure
 
 
 def batch_norm_playground(seed: int = 0) -> HTML:
