@@ -1,8 +1,7 @@
-"""The notebooks of the book: which there are, what they hold, and the stamps of their results."""
+"""The notebooks of the book: which there are and what they hold."""
 
 import ast
 import base64
-import hashlib
 import os
 import re
 from pathlib import Path
@@ -32,14 +31,13 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def tree(code: str) -> ast.Module:
+    """Return the syntax tree of code in which IPython's magics are allowed."""
+    return ast.parse(TransformerManager().transform_cell(code))
+
+
 def parse(cell: NotebookNode) -> ast.Module:
-    """Return the syntax tree of a code cell, in which IPython's magics are allowed."""
-    return ast.parse(TransformerManager().transform_cell(cell.source))
-
-
-def code_hash(notebook: NotebookNode) -> str:
-    """Return the sha256 of the code cells, in order."""
-    return hashlib.sha256("\0".join(c.source for c in code_cells(notebook)).encode()).hexdigest()
+    return tree(cell.source)
 
 
 def data_used(notebook: NotebookNode) -> str:
