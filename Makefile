@@ -19,8 +19,8 @@ test: $(READY) ## run the tests: the package, every cell of every chapter, the b
 	$(BIN)/pytest
 	@echo "All tests passed: the package, every cell of every chapter, the book."
 
-run: $(READY) ## execute the chapters in place, or one: make run CH=06
-	$(BIN)/python -m tools.run $(CH)
+run: $(READY) ## execute the chapters in place; one: make run CH=06; what is stale: make run STALE=1
+	$(BIN)/python -m tools.run $(CH) $(if $(STALE),--stale)
 
 standalone: $(READY) ## write notebooks that run anywhere, on Colab too, into _build/standalone
 	$(BIN)/python -m tools.standalone _build/standalone

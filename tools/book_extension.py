@@ -19,6 +19,7 @@ from tools.contents import Entry, map_of_chapters, position, read_contents
 from tools.exercises import LEVELS, Exercise, list_of_exercises, list_of_levels, read_exercises
 from tools.notebooks import notebooks, title
 from tools.repository import repository_address, site_address
+from tools.stamps import digest
 
 STANDALONE = "standalone"  # their folder in the built book, and in the branch that is published
 BRANCH = "gh-pages"
@@ -133,7 +134,7 @@ def stamp_table(paths: list[Path], folder: Path) -> list[str]:
         link = f"[{title(notebook)}]({Path(os.path.relpath(path, folder)).as_posix()})"
         cells = [link, "not run yet", "", "", ""]
         if stamp := notebook.metadata.get("normlab"):
-            cells[1:] = [stamp.data, stamp.torch, f"{stamp.minutes:.1f}", f"`{stamp.code[:12]}`"]
+            cells[1:] = [stamp.data, stamp.torch, f"{stamp.minutes:.1f}", f"`{digest(stamp.code)}`"]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 

@@ -2,11 +2,12 @@
 
     python -m tools.run                                           every notebook
     python -m tools.run 06 errata                                 chapter 6 and the errata
+    python -m tools.run --stale                                   those whose code has changed
     python -m tools.run 06 --set EPOCHS=1 --output _build/short   a short run of a copy
 
-A chapter is written only when all its cells have run, and carries a stamp: the hash of its code
-cells, the images used, torch's version and the minutes taken. The tests refuse a chapter whose
-stamp does not match its code, so that no stale figure survives.
+A chapter is written only when all its cells have run, and carries a stamp: hashes of its cells and
+of the modules that they import, the images used, torch's version and the minutes taken. The tests
+refuse a chapter whose stamp does not match its code, so that no stale figure survives.
 
 A short run proves that the code works, not that its claims hold: they are made for the stored
 settings. A failed `assert` is therefore reported and passed over; every other error counts.
@@ -20,7 +21,6 @@ import os
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
@@ -37,13 +37,13 @@ from tools.notebooks import (
     COVER_FIGURE,
     NOTEBOOK_METADATA,
     code_cells,
-    code_hash,
     data_used,
     figure,
     find,
     parse,
     write_notebook,
 )
+from tools.stamps import changes, stamp
 
 CELL_METADATA = ("mystnb", "tags")  # what is kept; the rest belongs to editors
 MAX_DIFFERENCE = 3.0  # of 255, root mean square over the pixels: charts have 1 to 2.6, photos 5
@@ -142,13 +142,20 @@ def shrink(png: bytes) -> bytes:
     return small.getvalue()
 
 
-def stamp(notebook: NotebookNode, minutes: float) -> None:
-    notebook.metadata["normlab"] = {
-        "code": code_hash(notebook),
-        "data": data_used(notebook),
-        "torch": version("torch"),
-        "minutes": round(minutes, 1),
-    }
+def stale(paths: list[Path]) -> list[Path]:
+    """Return the notebooks whose results are older than their code, and print what has changed."""
+    found = []
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        if "normlab" not in notebook.metadata:
+            reason = "it has no stamp"
+        elif names := changes(notebook):
+            reason = f"changed: {', '.join(names)}"
+        else:
+            continue
+        print(f"{path.stem} is stale: {reason}")
+        found.append(path)
+    return found
 
 
 def run(path: Path, settings: dict[str, str], output: Path | None = None) -> None:
@@ -168,7 +175,7 @@ def run(path: Path, settings: dict[str, str], output: Path | None = None) -> Non
             f"{path.name} stores results on CIFAR-10, and this run found Shapes-10 only: nothing "
             "was written. Name the images in NORMLAB_CIFAR10, or a folder for a copy: --output"
         )
-    stamp(notebook, minutes)
+    notebook.metadata["normlab"] = stamp(notebook, minutes)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         path = output / path.name
@@ -181,6 +188,7 @@ def run(path: Path, settings: dict[str, str], output: Path | None = None) -> Non
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="such as 06 or errata; everything without")
+    parser.add_argument("--stale", action="store_true", help="only those whose code has changed")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", dest="settings")
     parser.add_argument("--output", type=Path, help="a folder for the executed copy")
     chosen = parser.parse_args(arguments)
@@ -191,7 +199,10 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment
     if folder := os.environ.get("NORMLAB_CIFAR10"):  # chapters run in their own folder
         os.environ["NORMLAB_CIFAR10"] = str(Path(folder).expanduser().resolve())
-    for path in find(chosen.names):
+    paths = find(chosen.names)
+    if chosen.stale and not (paths := stale(paths)):
+        print("nothing is stale: all stored results belong to their code")
+    for path in paths:
         run(path, dict(s.split("=", 1) for s in chosen.settings), chosen.output)
 
 

@@ -53,6 +53,11 @@ def hash_of_file(path: Path) -> str:
     return short(module_as_text(text) if path.suffix == ".py" else text)
 
 
+def digest(code: dict[str, str]) -> str:
+    """Return one hash for all of a stamp's, which is shorter to print and to compare."""
+    return short(json.dumps(code, sort_keys=True))
+
+
 def short(text: str) -> str:
     """Return 12 hexadecimal digits of the sha256 of a text, enough to see a change."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -14,8 +14,9 @@ from nbformat import NotebookNode
 
 from tools import ROOT
 from tools.exercises import LEVELS, exercises
-from tools.notebooks import code_cells, code_hash, data_used, parse
+from tools.notebooks import code_cells, data_used, parse
 from tools.prose import prose, without_code
+from tools.stamps import changes
 
 Rule = Callable[[NotebookNode], list[str]]
 RULES: list[Rule] = []
@@ -141,8 +142,10 @@ def results_belong_to_the_code(notebook: NotebookNode) -> list[str]:
     if stamp is None:
         return ["no stamp: make run"]
     complaints = []
-    if stamp.get("code") != code_hash(notebook):
-        complaints.append("the code has changed since the results were made: make run")
+    if names := changes(notebook):
+        complaints.append(
+            f"{', '.join(names)}: changed since the results were made: make run STALE=1"
+        )
     if stamp.get("data") != data_used(notebook):
         complaints.append(f"stamped with {stamp.get('data')}, but made on {data_used(notebook)}")
     if not stamp.get("torch") or not isinstance(stamp.get("minutes"), int | float):

@@ -17,6 +17,7 @@ from tools.book_extension import (
     stamp_table,
 )
 from tools.repository import VARIABLE
+from tools.stamps import digest
 
 
 def escaped(line: str) -> str:
@@ -38,12 +39,13 @@ def test_a_star_in_code_stays_as_it_is() -> None:
 def test_the_table_of_stamps_links_each_notebook_and_shows_its_stamp(tmp_path: Path) -> None:
     notebook = new_notebook(cells=[new_markdown_cell("# A title\n\nText.")])
     notebook.metadata["normlab"] = {
-        "code": "0123456789abcdef", "data": "none", "torch": "2.15.0", "minutes": 0.25
+        "code": {"cells": "01"}, "data": "none", "torch": "2.15.0", "minutes": 0.25
     }  # fmt: skip
     path = tmp_path / "chapters" / "01-a.ipynb"
     path.parent.mkdir()
     nbformat.write(notebook, path)
-    row = "| [A title](../chapters/01-a.ipynb) | none | 2.15.0 | 0.2 | `0123456789ab` |"
+    code = digest({"cells": "01"})
+    row = f"| [A title](../chapters/01-a.ipynb) | none | 2.15.0 | 0.2 | `{code}` |"
     assert stamp_table([path], tmp_path / "appendix")[2:] == [row]
 
 

@@ -8,7 +8,8 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tests.book.rules import RULES, RULES_OF_CHAPTERS, Rule, lines_of_code, prose
-from tools.notebooks import code_hash, data_used
+from tools.notebooks import data_used
+from tools.stamps import hashes
 
 ALL_RULES = [*RULES, *RULES_OF_CHAPTERS]
 OPENING = """# A title
@@ -85,7 +86,7 @@ def number(notebook: NotebookNode) -> None:
 
 def stamped(notebook: NotebookNode) -> NotebookNode:
     notebook.metadata["normlab"] = {
-        "code": code_hash(notebook),
+        "code": hashes(notebook),
         "data": data_used(notebook),
         "torch": "2.15.0",
         "minutes": 1.5,
@@ -137,7 +138,7 @@ widget = new_output("display_data", {"application/vnd.jupyter.widget-view+json":
 
 # rule, notebook with the breach, words of the complaint
 BREACHES = [
-    ("results_belong_to_the_code", replaced(2, "0", "1"), "code has changed"),
+    ("results_belong_to_the_code", replaced(2, "0", "1"), "cells: changed"),
     ("results_belong_to_the_code", changed(lambda n: n.metadata.pop("normlab")), "no stamp"),
     ("results_belong_to_the_code", changed(lambda n: n.cells[1].outputs.clear()), "made on none"),
     (

@@ -106,6 +106,23 @@ def test_results_on_shapes_do_not_replace_those_on_cifar10(chapter: Path) -> Non
     assert texts(chapter.parent / "copy" / chapter.name)[1] == "Shapes-10: drawn by code\n"
 
 
+def test_only_what_is_stale_runs_if_asked(
+    chapter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.main(["--stale"])
+    assert "06-tiny is stale: it has no stamp\n" in capsys.readouterr().out
+    before = chapter.read_bytes()
+    run.main(["--stale"])
+    assert capsys.readouterr().out == "nothing is stale: all stored results belong to their code\n"
+    assert chapter.read_bytes() == before
+    notebook = nbformat.read(chapter, as_version=4)
+    notebook.cells[0].source += "  # ten\nSEEDS = 3"
+    write(notebook, chapter)
+    run.main(["06", "--stale"])
+    assert "06-tiny is stale: changed: cells\n" in capsys.readouterr().out
+    assert results_belong_to_the_code(nbformat.read(chapter, as_version=4)) == []
+
+
 def test_a_short_run_goes_to_a_copy_and_passes_over_claims(
     chapter: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
