@@ -26,8 +26,11 @@ def complaints(root: Path) -> list[str]:
             address = tag.get("src") or tag["href"]
             if urlsplit(address).netloc and tag.get("rel") != ["canonical"]:
                 found.append(f"{name} loads {address} from the network")
-        for tag in page.select("a[href], img[src], script[src], link[href]"):
-            link = urlsplit(tag.get("href") or tag.get("src"))
+        links = page.select("a[href], img[src], script[src], link[href]")
+        addresses = [tag.get("href") or tag["src"] for tag in links]
+        for tag in page.select("meta[http-equiv=refresh]"):  # a page that moved
+            addresses.append(tag["content"].partition("url=")[2])
+        for link in map(urlsplit, addresses):
             if link.scheme or link.netloc:
                 continue
             target = (path.parent / unquote(link.path)).resolve() if link.path else path

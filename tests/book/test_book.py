@@ -17,6 +17,7 @@ from pybtex.database import parse_file
 from tests.book.references import broken, read_page
 from tests.book.rules import RULES, RULES_OF_CHAPTERS, RULES_OF_TEXT, Rule
 from tools import ROOT, notebooks
+from tools.contents import moved
 
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 NOTEBOOKS = [*CHAPTERS, *sorted((ROOT / "appendix").glob("*.ipynb"))]
@@ -85,6 +86,13 @@ def test_table_of_contents_finds_missing_and_unlisted_pages(tmp_path: Path) -> N
         "no file for chapters/01-a",
         "chapters/02-b is not in _toc.yml",
     ]
+
+
+def test_old_addresses_lead_to_pages_that_exist() -> None:
+    pages = {f"{name}.html" for name in listed(read_toc())}
+    redirects = moved(ROOT)
+    assert set(redirects.values()) <= pages
+    assert not redirects.keys() & pages  # the redirect would replace a page
 
 
 # --- pages --------------------------------------------------------------------------------------

@@ -17,6 +17,11 @@ GOOD = (
         ("", None),
         ('<a href="c.html">', "a.html links to c.html, which does not exist"),
         ('<a href="b.html#c">', "a.html links to b.html#c, which has no such anchor"),
+        ('<meta http-equiv="refresh" content="0; url=b.html">', None),
+        (
+            '<meta http-equiv="refresh" content="0; url=c.html">',
+            "a.html links to c.html, which does not exist",
+        ),
         ('<img src="c.png">', "a.html links to c.png, which does not exist"),
         ('<script src="https://x.org/x.js">', "a.html loads https://x.org/x.js from the network"),
         ('<link href="//x.org/x.css">', "a.html loads //x.org/x.css from the network"),

@@ -14,6 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from tests.browser import CHROMIUM, Page, needs_browser, sync_api
 from tests.classroom.leaks import leaks
 from tools import ROOT
+from tools.contents import moved
 from tools.pdf import typeset
 
 pytestmark = [pytest.mark.browser, needs_browser]
@@ -23,6 +24,7 @@ PAGES = sorted(
     path.relative_to(BOOK).as_posix()
     for pattern in ("*.html", "chapters/*.html", "appendix/*.html")
     for path in BOOK.glob(pattern)
+    if path.relative_to(BOOK).as_posix() not in moved(ROOT)
 )
 every_page = pytest.mark.parametrize("name", PAGES)
 # Findings of the theme that stay: names of its buttons, and elements outside its landmarks.
@@ -129,6 +131,12 @@ def test_a_link_into_a_page_leads_to_its_place(visit) -> None:
     place.page.wait_for_timeout(500)  # formulas above it may come, and must not move it
     top = place.evaluate("(e) => e.getBoundingClientRect().top")
     assert 0 <= top < 200
+
+
+@pytest.mark.parametrize("old", moved(ROOT))
+def test_an_old_address_leads_to_the_same_place_on_the_new_page(old: str, visit) -> None:
+    page = visit(f"{(BOOK / old).as_uri()}#what-we-learned")
+    page.wait_for_url(f"{(BOOK / moved(ROOT)[old]).as_uri()}#what-we-learned")
 
 
 @every_page
