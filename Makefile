@@ -22,6 +22,9 @@ test: $(READY) ## run the tests: the package, every cell of every chapter, the b
 run: $(READY) ## execute the chapters in place; one: make run CH=06; what is stale: make run STALE=1
 	$(BIN)/python -m tools.run $(CH) $(if $(STALE),--stale)
 
+chapter: $(READY) ## begin a chapter from the template: make chapter N=08 SLUG=why-it-works
+	$(BIN)/python -m tools.chapter $(N) $(SLUG)
+
 standalone: $(READY) ## write notebooks that run anywhere, on Colab too, into _build/standalone
 	$(BIN)/python -m tools.standalone _build/standalone
 
@@ -77,5 +80,5 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/uv pip install --python $(BIN)/python -r requirements.txt --editable .
 	@touch $@
 
-.PHONY: help book test run standalone pdf test-browser test-standalone release grade marking test-grading
+.PHONY: help book test run chapter standalone pdf test-browser test-standalone release grade marking test-grading
 .PHONY: lab lint format requirements clean

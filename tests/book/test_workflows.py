@@ -1,8 +1,10 @@
-"""The workflows that test and publish: valid, and in step with the project."""
+"""What GitHub reads, workflows and forms: valid, and in step with the project."""
 
+import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,12 +14,35 @@ from tools.book_extension import BRANCH
 from tools.repository import VARIABLE
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+FORMS = ROOT / ".github" / "ISSUE_TEMPLATE"
+CITATION = ROOT / "CITATION.cff"
 CHECK = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"]
 
 
-def test_every_workflow_is_valid() -> None:
-    run = subprocess.run([*CHECK, *WORKFLOWS], capture_output=True, text=True)
+@pytest.mark.parametrize(
+    ("schema", "paths"),
+    [
+        ("github-workflows", WORKFLOWS),
+        ("github-issue-forms", sorted(set(FORMS.iterdir()) - {FORMS / "config.yml"})),
+        ("github-issue-config", [FORMS / "config.yml"]),
+        ("citation-file-format", [CITATION]),
+    ],
+)
+def test_what_others_read_follows_its_schema(schema: str, paths: list[Path]) -> None:
+    run = subprocess.run([*CHECK[:-1], f"vendor.{schema}", *paths], capture_output=True, text=True)
     assert run.returncode == 0, run.stdout
+
+
+def test_the_version_and_the_authors_are_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load(CITATION.read_text(encoding="utf-8"))
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest, date = re.search(r"^## \[([\d.]+)\] - ([\d-]+)$", changelog, re.MULTILINE).groups()
+    assert project["version"] == citation["version"] == newest
+    assert citation["date-released"] == date
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    assert citation["authors"] == [{"name": config["author"]}]
+    assert citation["title"] == config["title"]
 
 
 def test_an_unknown_key_in_a_workflow_is_found(tmp_path) -> None:
