@@ -1,0 +1,1 @@
+"""The exercises of the book, a module for each chapter."""
