@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from html import escape, unescape
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sphinx.util.nodes import make_refnode
 from sphinx_codeautolink.extension.block import CodeBlockAnalyser
 from sphinx_exercise.nodes import exercise_enumerable_node
 
-from tools import icons, standalone, teaching
+from tools import ROOT, icons, standalone, teaching
 from tools.contents import Entry, map_of_chapters, position, read_contents
 from tools.exercises import LEVELS, Exercise, list_of_exercises, list_of_levels, read_exercises
 from tools.notebooks import notebooks, title
@@ -248,6 +249,7 @@ def write_standalone_notebooks(app: Sphinx, exception: Exception | None) -> None
 
 
 def setup(app: Sphinx) -> dict:
+    sys.path.append(str(ROOT / "chapters"))  # sphinx-codeautolink imports what a chapter imports
     allow_sections_without_title()
     app.connect("autodoc-process-docstring", escape_stars)
     app.add_directive("stamps", Stamps)

@@ -1,7 +1,10 @@
 """What tools/book_extension.py adds to the book."""
 
+import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import nbformat
 import pytest
@@ -14,10 +17,17 @@ from tools.book_extension import (
     escape_stars,
     find_repository,
     offer_standalone_notebook,
+    setup,
     stamp_table,
 )
 from tools.repository import VARIABLE
 from tools.stamps import digest
+
+
+def test_names_that_a_chapter_imports_can_be_found_and_linked(monkeypatch) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    setup(Mock())
+    assert PathFinder.find_spec("exercises", sys.path)
 
 
 def escaped(line: str) -> str:
