@@ -8,7 +8,6 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
-from importlib.util import resolve_name
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,10 +26,11 @@ def modules(*code: str, root: Path = ROOT) -> dict[str, Path]:
         root: the folder of the project.
 
     Returns:
-        Paths by names such as `normlab.layers`, or `normlab/page.html` for data, in their order.
+        Paths by names such as `normlab.layers`, or `normlab/page.html` for data, by package.
 
     Raises:
         ModuleNotFoundError: a package of the project lacks a module that is imported from it.
+        ImportError: an import is relative, which this does not follow.
     """
     found: dict[str, Path] = {}
     waiting = [name for cell in code for name in _wanted(_read(cell), root)]
@@ -40,13 +40,15 @@ def modules(*code: str, root: Path = ROOT) -> dict[str, Path]:
             continue
         if not (path := _path(name, root)):
             raise ModuleNotFoundError(f"{_folder(name, root)} holds no module {name}", name=name)
-        package = name if path.stem == "__init__" else name.rpartition(".")[0]
-        module = _read(path.read_text(encoding="utf-8"), package)
         found[name] = path
+        module = _read(path.read_text(encoding="utf-8"))
         waiting += _wanted(module, root)
-        beside = (p for p in path.parent.iterdir() if p.suffix != ".py" and p.name in module.texts)
-        found |= {f"{package.replace('.', '/')}/{data.name}": data for data in beside}
-    return dict(sorted(found.items()))
+        found |= {
+            data.relative_to(_folder(name, root)).as_posix(): data
+            for data in path.parent.iterdir()
+            if data.suffix != ".py" and data.name in module.texts
+        }
+    return dict(sorted(found.items(), key=lambda item: (_place(item[0]), item[0])))
 
 
 def files(*code: str, root: Path = ROOT) -> dict[str, str]:
@@ -57,9 +59,18 @@ def files(*code: str, root: Path = ROOT) -> dict[str, str]:
     }
 
 
+def imported(*code: str) -> set[str]:
+    """Return the full names of all modules that `code` imports itself, whosever they are."""
+    return {name for piece in code for name, _ in _read(piece).imports}
+
+
+def _place(name: str) -> int:
+    """Return the place in PACKAGES of the package that a name begins with."""
+    return [*PACKAGES].index(re.split("[./]", name)[0])
+
+
 def _folder(name: str, root: Path) -> Path:
-    """Return the folder in which the package lies that begins `name`."""
-    return root / PACKAGES[re.split("[./]", name)[0]]
+    return root / [*PACKAGES.values()][_place(name)]
 
 
 def _path(name: str, root: Path) -> Path | None:
@@ -74,16 +85,17 @@ class _Module(NamedTuple):
 
 
 @cache
-def _read(code: str, package: str = "") -> _Module:
-    """Return what the code of a module in `package` imports, and the strings in it."""
+def _read(code: str) -> _Module:
+    """Return what code imports, and the strings in it."""
     imports, texts = [], set()
     for node in ast.walk(tree(code)):
         match node:
             case ast.Import():
                 imports += [(alias.name, []) for alias in node.names]
+            case ast.ImportFrom(level=0):
+                imports.append((node.module, [alias.name for alias in node.names]))
             case ast.ImportFrom():
-                name = resolve_name("." * node.level + (node.module or ""), package)
-                imports.append((name, [alias.name for alias in node.names]))
+                raise ImportError(f"name the package in full: {ast.unparse(node)}")
             case ast.Constant(value=str()):
                 texts.add(node.value)
     return _Module(imports, texts)

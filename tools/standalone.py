@@ -3,10 +3,10 @@
     python -m tools.standalone _build/standalone          every notebook
     python -m tools.standalone _build/standalone 03 06    some of them
 
-A standalone notebook runs in an empty folder with what Colab offers. The parts of normlab that it
-needs and the exercises of its chapter come along as cells that write them to disk. The directives
-and roles of the book become plain Markdown, so that JupyterLab and Colab show them as the book
-does.
+A standalone notebook runs in an empty folder with what Colab offers. The modules of normlab that it
+needs come along as cells that write them to disk, and so do the figures and exercises of its
+chapter. The directives and roles of the book become plain Markdown, so that JupyterLab and Colab
+show them as the book does.
 """
 
 import re
@@ -20,14 +20,14 @@ from pybtex.database import BibliographyData, Entry, parse_file
 
 from tools import ROOT
 from tools.exercises import read_options
+from tools.imports import files, imported
 from tools.notebooks import NOTEBOOK_METADATA, code_cells, find, notebooks, title
-from tools.package_parts import parts
 
 # What a notebook may use, and Colab or the folder may lack.
 EXTRA = ("tqdm", "requests", "torchvision", "torchinfo", "safetensors", "tensorboard")
 PREAMBLE = """**This notebook stands alone.** It runs on Colab, or in an empty folder with PyTorch,
-scikit-learn and Matplotlib. The next cells write the parts of the package `normlab` that it uses,
-and its exercises, into this folder. Run them once; they are there to be read."""
+scikit-learn and Matplotlib. The next cells write what it needs of the course into this folder: the
+package `normlab`, its figures and its exercises. Run them once; they are there to be read."""
 DIRECTIVE = re.compile(
     r"^(:{3,}|`{3,})\{([\w-]+)\}[ ]*(.*)\n((?::[\w-]+:.*\n)*)(?:([\s\S]*?)\n)?\1[ ]*$", re.MULTILINE
 )
@@ -37,9 +37,7 @@ SOLUTION = "# @title Solution\n"  # Colab folds the cell under this title
 def standalone(notebook: NotebookNode) -> NotebookNode:
     """Return a copy of an executed notebook of the book that needs nothing beside it."""
     notebook = nbformat.from_dict(notebook)
-    code = "\n".join(cell.source for cell in code_cells(notebook) if cell.source[:1] != "%")
-    files = exercises(code)
-    files |= parts("\n".join([code, *files.values()]), ROOT / "src")
+    carried = package_cells(notebook)
     numbers, sources = labels(notebook), parse_file(ROOT / "references.bib")
     cells, in_solution = [], False
     for cell in notebook.cells:
@@ -62,7 +60,7 @@ def standalone(notebook: NotebookNode) -> NotebookNode:
             cells.append(
                 new_markdown_cell(f"*{number}: {plain(figure.caption, numbers, sources)}*")
             )
-    notebook.cells = [cells[0], *package_cells(files, code), *cells[1:]]
+    notebook.cells = [cells[0], *carried, *cells[1:]]
     notebook.metadata = NotebookNode(NOTEBOOK_METADATA)
     for i, cell in enumerate(notebook.cells):
         cell.id = f"cell-{i}"
@@ -72,28 +70,25 @@ def standalone(notebook: NotebookNode) -> NotebookNode:
 # --- the package --------------------------------------------------------------------------------
 
 
-def exercises(code: str) -> dict[str, str]:
-    """Return the modules of exercises that `code` imports, as text by their path."""
-    names = re.findall(r"^from exercises import (\w+)", code, re.MULTILINE)
-    paths = [f"exercises/{name}.py" for name in (["__init__", *names] if names else [])]
-    return {path: (ROOT / "chapters" / path).read_text(encoding="utf-8") for path in paths}
-
-
-def package_cells(files: dict[str, str], code: str) -> list[NotebookNode]:
-    """Return the cells that write `files` and install what the code needs and may be lacking."""
-    folders = sorted({str(Path(path).parent) for path in files}, key=len)
+def package_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """Return the cells that install what a notebook may be lacking, and write what it imports."""
+    code = [cell.source for cell in code_cells(notebook)]
+    carried = files(*code)
+    python = [text for path, text in carried.items() if path.endswith(".py")]
+    used = {part for name in imported(*code, *python) for part in name.split(".")}
+    folders = list(dict.fromkeys(str(Path(path).parent) for path in carried))
     setup = [f"from pathlib import Path\n\nfor folder in {folders}:"]
     setup.append("    Path(folder).mkdir(exist_ok=True)")
     for name in EXTRA:
-        if re.search(rf"\b{name}\b", "\n".join([code, *files.values()])):
+        if name in used:
             setup.append(
                 f"try:\n    import {name}\nexcept ImportError:\n    %pip install -q {name}"
             )
     cells = [new_markdown_cell(PREAMBLE.replace("\n", " ")), new_code_cell("\n".join(setup))]
-    for path, text in sorted(files.items()):
+    for path, text in carried.items():
         source = f"%%writefile {path}\n{text}"
         cells.append(new_code_cell(source, metadata={"jupyter": {"source_hidden": True}}))
-    return cells if files else []
+    return cells if carried else []
 
 
 # --- Markdown -----------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Make what students get of an assignment.
 
-nbgrader takes out the solutions and the hidden tests and notes the tests in its gradebook. Parts
-of normlab that an assignment imports come along as cells, so that the notebook runs on Colab.
+nbgrader takes out the solutions and the hidden tests and notes the tests in its gradebook. The
+modules of normlab that an assignment imports come along as cells, so that the notebook runs on
+Colab.
 
     python -m classroom.release          every assignment
     python -m classroom.release A1 A3    some of them
@@ -16,17 +17,15 @@ from nbgrader.converters import GenerateAssignment
 from tqdm import tqdm
 
 from classroom.course import Course
-from tools import ROOT
+from tools.imports import files
 from tools.notebooks import code_cells
-from tools.package_parts import parts
 from tools.standalone import package_cells
 
 
 def package(course: Course, assignment: str) -> dict[str, str]:
     """Return the files of normlab that an assignment imports, as text by their path."""
     notebook = nbformat.read(course.source(assignment), as_version=4)
-    code = "\n".join(cell.source for cell in code_cells(notebook))
-    return parts(code, ROOT / "src")
+    return files(*(cell.source for cell in code_cells(notebook)))
 
 
 def release(course: Course, assignment: str) -> Path:
@@ -35,8 +34,7 @@ def release(course: Course, assignment: str) -> Path:
     GenerateAssignment(coursedir=coursedir, config=coursedir.config, force=True).start()
     path = course.release(assignment)
     notebook = nbformat.read(path, as_version=4)
-    code = "\n".join(cell.source for cell in code_cells(notebook))
-    notebook.cells[1:1] = package_cells(package(course, assignment), code)
+    notebook.cells[1:1] = package_cells(notebook)
     nbformat.write(notebook, path)
     archive = course.root / "release" / f"{assignment}.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:

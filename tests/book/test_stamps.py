@@ -16,7 +16,7 @@ from tools import ROOT
 from tools.notebooks import notebooks
 from tools.stamps import changes, dump, hashes, module_as_text, short
 
-STYLE = Path("src/normlab/plots.py")
+STYLE = Path("src/normlab/style.py")
 
 
 @pytest.fixture(scope="module")

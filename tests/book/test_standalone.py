@@ -1,4 +1,4 @@
-"""Notebooks that stand alone: what of the package they carry, their Markdown, and one that runs."""
+"""Notebooks that stand alone: what they carry, their Markdown, and whether they run."""
 
 import ast
 import json
@@ -16,7 +16,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from pybtex.database import parse_string
 
 from tools import ROOT, exercises, standalone
-from tools.package_parts import parts
+from tools.imports import PACKAGES, files, imported
+from tools.notebooks import code_cells
 
 BIBLIOGRAPHY = parse_string(
     """
@@ -26,65 +27,6 @@ BIBLIOGRAPHY = parse_string(
 """,
     "bibtex",
 )
-
-
-# --- parts of the package -----------------------------------------------------------------------
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """A package in miniature, with one of everything that can be needed or not."""
-    files = {
-        "__init__.py": '"""Small."""\n\nfrom normlab.deep import Layer\n\n__all__ = ["Layer"]\n',
-        "deep.py": "from normlab.math import double, half\n\n\nclass Layer:\n    f = double\n\n\n"
-        "def unused():\n    return half(2)\n",
-        "math.py": "import os\nimport sys\n\n# Why.\nTWO, THREE = 2, 3\n\n\n"
-        "def double(x):\n    return TWO * x\n\n\n@staticmethod\ndef half(x):\n    return x / TWO\n",
-        "page.py": "from pathlib import Path\n\nHTML = Path(__file__).with_name('page.html')\n",
-        "page.html": "<p>\n",
-    }
-    folder = tmp_path / "normlab"
-    folder.mkdir()
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    return tmp_path
-
-
-def test_only_what_is_needed_comes_along(source: Path) -> None:
-    found = parts("from normlab.math import double\ndouble(1)\n", source)
-    assert found == {
-        "normlab/__init__.py": '"""Small."""\n',
-        "normlab/math.py": "# Why.\nTWO, THREE = 2, 3\n\n\ndef double(x):\n    return TWO * x\n",
-    }
-
-
-def test_names_are_followed_through_modules(source: Path) -> None:
-    found = parts("import normlab\nnormlab.Layer\n", source)
-    assert found["normlab/__init__.py"].endswith("from normlab.deep import Layer\n")
-    assert "from normlab.math import double\n" in found["normlab/deep.py"]
-    assert "unused" not in found["normlab/deep.py"]
-    assert "def double" in found["normlab/math.py"]
-    assert "half" not in found["normlab/math.py"]
-
-
-def test_attributes_of_a_module_are_needed_one_by_one(source: Path) -> None:
-    found = parts("from normlab import math as m\nm.half(1)\n", source)
-    assert "@staticmethod\ndef half" in found["normlab/math.py"]
-    assert "double" not in found["normlab/math.py"]
-
-
-def test_a_module_that_is_passed_around_is_needed_whole(source: Path) -> None:
-    found = parts('from normlab import math\ngetattr(math, "half")\n', source)
-    assert found["normlab/math.py"] == (source / "normlab" / "math.py").read_text(encoding="utf-8")
-
-
-def test_files_beside_a_module_come_along(source: Path) -> None:
-    found = parts("from normlab.page import HTML\n", source)
-    assert found["normlab/page.html"] == "<p>\n"
-
-
-def test_code_that_needs_nothing_of_the_package_gets_nothing(source: Path) -> None:
-    assert parts("import torch\n", source) == {}
 
 
 # --- Markdown -----------------------------------------------------------------------------------
@@ -138,11 +80,34 @@ def test_equations_figures_and_exercises_are_numbered_in_their_order() -> None:
 
 # --- notebooks ----------------------------------------------------------------------------------
 
-NOTEBOOKS = sorted([*ROOT.glob("chapters/*.ipynb"), *ROOT.glob("appendix/*.ipynb")])
+CHAPTERS = sorted(ROOT.glob("chapters/*.ipynb"))
+NOTEBOOKS = [*CHAPTERS, *sorted(ROOT.glob("appendix/*.ipynb"))]
 
 
 def converted(path: Path) -> NotebookNode:
     return standalone.standalone(nbformat.read(path, as_version=4))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_modules_that_a_notebook_imports_come_along_whole_and_folded(path: Path) -> None:
+    notebook = converted(path)
+    cells = [cell for cell in notebook.cells if cell.source.startswith("%%writefile ")]
+    written = dict(cell.source.removeprefix("%%writefile ").split("\n", 1) for cell in cells)
+    sources = [cell.source for cell in code_cells(nbformat.read(path, as_version=4))]
+    assert written == files(*sources)
+    assert "" not in written.values()  # IPython would refuse to write it
+    assert all(cell.metadata.jupyter.source_hidden for cell in cells)
+
+
+def test_a_chapter_brings_no_figures_and_exercises_but_its_own() -> None:
+    text = "\n".join(cell.source for cell in converted(CHAPTERS[0]).cells)
+    written = re.findall(r"^%%writefile ((?:figures|exercises)/\S+)", text, re.MULTILINE)
+    assert written == [
+        "figures/__init__.py",
+        "figures/why_normalize.py",
+        "exercises/__init__.py",
+        "exercises/why_normalize.py",
+    ]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -187,20 +152,13 @@ def test_what_a_notebook_imports_is_named_or_installed(path: Path) -> None:
     sources = [s for s in sources if not re.match(r"%%writefile .*\.html\n", s)]
     setup = next((source for source in sources if source.startswith("from pathlib")), "")
     installed = set(re.findall(r"^    import (\w+)\nexcept ImportError", setup, re.MULTILINE))
-    code = "\n".join(re.sub(r"^( *)%.*", r"\1pass", s, flags=re.MULTILINE) for s in sources)
-    imported = set()
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Import):
-            imported |= {name.name.split(".")[0] for name in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            imported.add((node.module or "").split(".")[0])
-    ours = {*sys.stdlib_module_names, "normlab", "exercises", ""}
-    assert imported - ours - GIVEN - installed == set()
+    code = (re.sub(r"^%%writefile .*\n", "", source) for source in sources)
+    needed = {name.split(".")[0] for name in imported(*code)}
+    assert needed - sys.stdlib_module_names - {*PACKAGES} - GIVEN - installed == set()
 
 
 # --- the checks, as somebody without the project meets them --------------------------------------
 
-CHAPTERS = sorted(ROOT.glob("chapters/*.ipynb"))
 # Runs in a process of its own: each chapter finds the parts of normlab that its notebook writes,
 # nothing else of it, and its cells print what a reader sees.
 READER = """
