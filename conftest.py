@@ -8,7 +8,7 @@ replacements of tests/chapters/nbval_sanitize.cfg. Three tags on a cell change t
     data-dependent         its output depends on the images: stored outputs are made on CIFAR-10,
                            the tests run on Shapes-10, so it is not compared either
 
-Where output is not compared, claims are asserted: tests/book/rules.py asks for an `assert` in the
+Where output is not compared, claims are asserted: tools/rules.py asks for an `assert` in the
 same section, which has to hold on both data sets, and allows `data-dependent` only in chapters that
 use images.
 """

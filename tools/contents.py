@@ -8,6 +8,8 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from tools.markdown import read, statements
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -37,14 +39,18 @@ def read_contents(root: Path) -> list[Entry]:
 def read_entry(root: Path, part: str, name: str) -> Entry:
     path = next(p for end in (".ipynb", ".md") if (p := root / f"{name}{end}").exists())
     if path.suffix == ".ipynb":
-        cells = nbformat.read(path, as_version=4).cells[:4]
-        text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        text = nbformat.read(path, as_version=4).cells[0].source
     else:
         text = path.read_text(encoding="utf-8")
-    title = re.search(r"^# (.+)$", text, re.MULTILINE)[1]
-    question = re.search(r"^\*\*Question\.\*\* (.+)$", text, re.MULTILINE)
-    minutes = re.search(r"^\*\*Time\.\*\*.*?(\d+(?: to \d+)?) minutes?", text, re.MULTILINE)
-    return Entry(path, part, title, question[1] if question else "", minutes[1] if minutes else "")
+    said = statements(text)
+    title = read(text).headings[0].title
+    return Entry(path, part, title, said.get("Question", ""), minutes(said.get("Time", "")))
+
+
+def minutes(time: str) -> str:
+    """Return the minutes that the line "Time" of a chapter gives, such as "7 to 20"."""
+    found = re.search(r"(\d+(?: to \d+)?) minutes?", time)
+    return found[1] if found else ""
 
 
 def map_of_chapters(entries: list[Entry], folder: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 import ast
 import os
-import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from tools.contents import Entry
+from tools.markdown import Directive, read
 from tools.notebooks import parse
 
 # The one place that says what a level is. A directive names its level: `:class: medium`.
@@ -20,7 +20,6 @@ LEVELS = {
     "hard": "You find the way yourself: you derive a result, or design code in which several "
     "conditions hold at once.",
 }
-EXERCISE = re.compile(r"\{exercise\} *(?P<title>[^\n]*)\n(?P<options>(?::[^\n]*\n)*)")
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,8 @@ def exercises(notebook: NotebookNode) -> list[Exercise]:
                 found[-1] = Exercise(last.title, last.label, last.level, check)
                 waiting = False
             continue
-        for match in EXERCISE.finditer(cell.source):
-            found.append(Exercise(match["title"], *read_options(match["options"]), check=""))
+        for box in read(cell.source).named("exercise"):
+            found.append(Exercise(box.argument, box.options.get("label", ""), level(box), ""))
             waiting = True
     return found
 
@@ -63,12 +62,10 @@ def checked(cell: NotebookNode) -> str:
     return ""
 
 
-def read_options(options: str) -> tuple[str, str]:
-    """Return the label and the level that the options of a directive name."""
-    label = re.search(r"^:label: *(\S+)", options, re.MULTILINE)
-    classes = re.search(r"^:class: *(.*)", options, re.MULTILINE)
-    levels = [name for name in (classes[1].split() if classes else []) if name in LEVELS]
-    return label[1] if label else "", levels[0] if len(levels) == 1 else ""
+def level(exercise: Directive) -> str:
+    """Return the level that the classes of an exercise name, if they name one."""
+    levels = [name for name in exercise.options.get("class", "").split() if name in LEVELS]
+    return levels[0] if len(levels) == 1 else ""
 
 
 def read_exercises(entries: list[Entry]) -> list[tuple[Entry, list[Exercise]]]:

@@ -11,7 +11,7 @@ import nbformat
 
 from tools.contents import Entry, chapters, markdown_link
 from tools.exercises import exercises
-from tools.prose import prose
+from tools.markdown import read, statements
 
 # The rate of the workload estimator of Barre, Brown and Esarey for texts with many new concepts.
 WORDS_PER_MINUTE = 130
@@ -58,11 +58,12 @@ def work(path: Path) -> Work:
     notebook = nbformat.read(path, as_version=4)
     words, cells, section = 0, 0, ""
     for cell in notebook.cells:
-        if cell.cell_type == "markdown" and (title := re.match(r"## (.+)", cell.source)):
-            section = title[1]
-        if section != "Exercises":
-            words += len(prose(cell.source).split()) if cell.cell_type == "markdown" else 0
-            cells += cell.cell_type == "code"
+        if cell.cell_type == "markdown":
+            text = read(cell.source)
+            section = next((h.title for h in text.headings if h.level == 2), section)
+            words += 0 if section == "Exercises" else len(text.prose.split())
+        elif section != "Exercises":
+            cells += 1
     levels = Counter(exercise.level for exercise in exercises(notebook))
     return Work(words, cells, notebook.metadata["normlab"]["minutes"], levels)
 
@@ -116,11 +117,11 @@ def needs(entry: Entry) -> dict[str, bool]:
     (02-the-mathematics.ipynb). [Why normalize](01-why-normalize.ipynb) helps."
     """
     opening = nbformat.read(entry.path, as_version=4).cells[0].source
-    line = re.search(r"^\*\*Needs\.\*\* (.+)$", opening, re.MULTILINE)
     found = {}
-    for sentence in re.split(r"(?<=[.:]) ", line[1] if line else ""):
-        for linked in re.findall(r"\]\((\d+)-[^)]*\)", sentence):
-            found[linked] = not re.search(r"\bhelps?\b", sentence)
+    for sentence in re.split(r"(?<=[.:]) ", statements(opening).get("Needs", "")):
+        for link in read(sentence).of_kind("link"):
+            if chapter := re.match(r"(\d+)-", link.target):
+                found[chapter[1]] = not re.search(r"\bhelps?\b", sentence)
     return found
 
 

@@ -24,6 +24,7 @@ from tools.exercises import (
     list_of_levels,
     read_exercises,
 )
+from tools.markdown import read
 
 PAGE = (ROOT / "appendix" / "exercises.md").read_text(encoding="utf-8")
 EXERCISE = ":::{{exercise}} Number {0}\n:label: ex-{0}\n:class: {1}\n\nDo it.\n:::"
@@ -106,9 +107,9 @@ def test_the_levels_are_explained_and_counted(entries: list[Entry]) -> None:
 
 
 def test_the_page_quotes_what_a_check_really_says(capsys: pytest.CaptureFixture) -> None:
-    code = re.search(r"```python\n(.+?)```", PAGE, re.DOTALL)[1]
-    exec(code, {"exercises": lenet_cifar10})
-    assert capsys.readouterr().out == re.search(r"```text\n(.+?)```", PAGE, re.DOTALL)[1]
+    code = dict(read(PAGE).code)
+    exec(code["python"], {"exercises": lenet_cifar10})
+    assert capsys.readouterr().out == code["text"]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.book.references import slug
 from tools import ROOT
+from tools.markdown import read
 
 GLOSSARY = ROOT / "appendix" / "glossary.md"
 ENTRY = re.compile(
@@ -21,9 +21,9 @@ def bold_terms(chapter: Path) -> dict[str, set[str]]:
     terms: dict[str, set[str]] = {}
     anchor = ""
     for cell in nbformat.read(chapter, as_version=4).cells:
-        for line in cell.source.splitlines() if cell.cell_type == "markdown" else ():
-            if heading := re.match(r"#+ (.+)", line):
-                anchor = slug(heading[1])
+        anchors = {h.lines[0]: h.anchor for h in read(cell.source).headings}
+        for i, line in enumerate(cell.source.splitlines() if cell.cell_type == "markdown" else ()):
+            anchor = anchors.get(i, anchor)
             for term in re.findall(r"\*\*([^*]+)\*\*", line):
                 terms.setdefault(anchor, set()).add(term.lower())
     return terms

@@ -7,9 +7,9 @@ import nbformat
 import pytest
 import yaml
 
-from tests.book.rules import RULES, RULES_OF_CHAPTERS, Rule, results_belong_to_the_code
 from tools import ROOT
 from tools.chapter import TEMPLATE, begin
+from tools.rules import RULES, RULES_OF_CHAPTERS, Rule, results_belong_to_the_code
 
 NOTEBOOK = ROOT / TEMPLATE / "00-template.ipynb"
 # A copy gets its stamp from `make run`. The template has none: it is no page of the book.

@@ -10,8 +10,8 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
-from tests.book.rules import results_belong_to_the_code
 from tools import notebooks, run
+from tools.rules import results_belong_to_the_code
 
 CELLS = [
     "import os\n\nEPOCHS = 10",

@@ -1,4 +1,4 @@
-"""Notebooks that stand alone: what they carry, their Markdown, and whether they run."""
+"""Notebooks that stand alone: what they carry, and whether they run."""
 
 import ast
 import json
@@ -12,71 +12,11 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from pybtex.database import parse_string
+from nbformat.v4 import new_code_cell
 
 from tools import ROOT, exercises, standalone
 from tools.imports import PACKAGES, files, imported
 from tools.notebooks import code_cells
-
-BIBLIOGRAPHY = parse_string(
-    """
-@misc{one2015, author = {Jane van Laar}, year = {2015}, title = {A}, url = {https://a.org}}
-@misc{two2016, author = {A. One and B. Two}, year = {2016}, title = {B}, doi = {10.1/b}}
-@misc{many2017, author = {A. One and B. Two and C. Three}, year = {2017}, title = {C}, url = {u}}
-""",
-    "bibtex",
-)
-
-
-# --- Markdown -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("By {cite:t}`one2015`.", "By [van Laar (2015)](https://a.org)."),
-        ("So {cite:p}`two2016`.", "So ([One and Two, 2016](https://doi.org/10.1/b))."),
-        ("By {cite:t}`many2017`.", "By [One et al. (2017)](u)."),
-        ("By {eq}`eq-a`.", "By (1)."),
-        ("See {numref}`fig-a`.", "See Figure 2."),
-        ("$$\nx = 1\n$$ (eq-a)", "$$\nx = 1 \\tag{1}\n$$"),
-        (":::{exercise} Add\n:label: ex-a\n\nDo it.\n:::", "### Exercise 3: Add\n\nDo it."),
-        (
-            ":::{exercise} Add\n:label: ex-a\n:class: easy\n\nDo.\n:::",
-            "### Exercise 3: Add (easy)\n\nDo.",
-        ),
-        (":::{solution-end}\n:::", ""),
-        (":::{note} Beware\nOf this.\n:::", "> **Beware**\n>\n> Of this."),
-        ("(here)=\n## Title", "## Title"),
-        ("[b](../chapters/02-b.ipynb#c)", "[b](02-b.ipynb#c)"),
-        ("[words](../appendix/glossary.md#a)", "words"),
-    ],
-)
-def test_what_jupyter_does_not_know_becomes_markdown(text: str, expected: str) -> None:
-    numbers = {"eq-a": "Equation 1", "fig-a": "Figure 2", "ex-a": "Exercise 3"}
-    assert standalone.plain(text, numbers, BIBLIOGRAPHY) == expected
-
-
-def test_what_another_notebook_labels_is_named_with_a_link() -> None:
-    text = standalone.plain("By {eq}`eq-mean`.", {}, BIBLIOGRAPHY)
-    assert text == "By equation 1 of [The mathematics](02-the-mathematics.ipynb)."
-
-
-def test_equations_figures_and_exercises_are_numbered_in_their_order() -> None:
-    figure = {"mystnb": {"figure": {"name": "fig-a", "caption": "A"}}}
-    cells = [
-        new_markdown_cell("$$x$$ (eq-a)\n\n$$y$$ (eq-b)"),
-        new_code_cell("draw()", metadata=figure),
-        new_markdown_cell(":::{exercise} A\n:label: ex-a\n:::"),
-    ]
-    assert standalone.labels(new_notebook(cells=cells)) == {
-        "eq-a": "Equation 1",
-        "eq-b": "Equation 2",
-        "fig-a": "Figure 1",
-        "ex-a": "Exercise 1",
-    }
-
 
 # --- notebooks ----------------------------------------------------------------------------------
 
@@ -114,9 +54,8 @@ def test_a_chapter_brings_no_figures_and_exercises_but_its_own() -> None:
 def test_nothing_of_the_book_is_left_in_the_text(path: Path) -> None:
     notebook = converted(path)
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    assert [
-        mark for mark in ("{cite", "{eq}", "{numref}", "{ref}", "{doc}", ":::") if mark in text
-    ] == []
+    marks = ("{cite", "{eq}", "{numref}", "{ref}", "{doc}", ":::", ".md)", ".md#", "chapters/")
+    assert [mark for mark in marks if mark in text] == []
     nbformat.validate(notebook)
 
 

@@ -40,8 +40,8 @@ EXERCISES = [
 
 def test_reading_counts_words_and_cells_outside_the_exercises(tmp_path: Path) -> None:
     done = work(chapter(tmp_path, "01-a", ["word " * 100, "code", *EXERCISES, "## Sources"]).path)
-    opening = ["#", "01-a", "Question.", "Why?", "Needs.", "Tensors."]
-    assert (done.cells, done.words) == (1, 100 + len([*opening, "##", "Sources"]))
+    opening = ["01-a", "Question.", "Why?", "Needs.", "Tensors."]
+    assert (done.cells, done.words) == (1, 100 + len([*opening, "Sources"]))
 
 
 def test_the_total_is_reading_and_running_and_solving(tmp_path: Path) -> None:

@@ -1,21 +1,31 @@
 """The rules of the book's form: each is a function from a notebook to a list of complaints.
 
-The name of a rule is the sentence that must be true. tests/test_book.py applies them to every
-notebook of the book, and those of a chapter's form to the chapters alone; tests/test_rules.py
-plants a breach of each and shows that it is found.
+    python -m tools.rules                          every notebook and every page
+    python -m tools.rules chapters/03-a.ipynb      some of them
+
+The name of a rule is the sentence that must be true. Nothing is executed: the rules read the text,
+the code and the stored results. tests/book/test_book.py applies them to the book, and
+tests/book/test_rules.py plants a breach of each and shows that it is found.
 """
 
 import ast
+import os
 import re
+import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
+import nbformat
 from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell, new_notebook
 
 from tools import ROOT
+from tools.contents import minutes
 from tools.exercises import LEVELS, exercises
-from tools.notebooks import code_cells, data_used, parse
-from tools.prose import prose, without_code
+from tools.markdown import Directive, Heading, read, statements
+from tools.notebooks import code_cells, data_used, notebooks, parse
 from tools.stamps import changes
 
 Rule = Callable[[NotebookNode], list[str]]
@@ -29,10 +39,8 @@ TAGS = {
     "raises-exception",
     "nbval-ignore-output",
     "data-dependent",
-    "own-definition",  # defines, in its own way, something that normlab defines too
     "long",
     "hide-input",
-    "hide-output",
 }
 FILLERS = re.compile(
     r"\b(simply|obviously|of course|basically|note that|let's dive in|as you can see)\b"
@@ -86,21 +94,12 @@ def is_compared(output: NotebookNode) -> bool:
     return not any(kind.startswith("image/") for kind in output.get("data", {}))
 
 
-def headings(notebook: NotebookNode) -> Iterator[tuple[int, int, str]]:
-    """Yield (cell, level, title)."""
-    for i, cell in markdown_cells(notebook):
-        for found in re.finditer(r"^(#{1,6}) +(.+)$", without_code(cell.source), re.MULTILINE):
-            yield i, len(found[1]), found[2].strip()
+def headings(notebook: NotebookNode) -> Iterator[tuple[int, Heading]]:
+    return ((i, h) for i, cell in markdown_cells(notebook) for h in read(cell.source).headings)
 
 
-def opening(notebook: NotebookNode) -> str:
-    """Return the text before the first code cell and before the first section."""
-    text = ""
-    for cell in notebook.cells:
-        if cell.cell_type == "code" or re.search(r"^## ", cell.source, re.MULTILINE):
-            break
-        text += cell.source + "\n"
-    return text
+def directives(notebook: NotebookNode, *names: str) -> list[Directive]:
+    return [d for _, cell in markdown_cells(notebook) for d in read(cell.source).named(*names)]
 
 
 def lines_of_code(cell: NotebookNode) -> int:
@@ -124,6 +123,7 @@ def definitions(tree: ast.Module) -> dict[str, str]:
     return found
 
 
+@cache
 def shipped_definitions() -> dict[str, tuple[str, str]]:
     """Return module and syntax tree of everything that normlab defines, by name."""
     return {
@@ -203,7 +203,7 @@ def paths_of_a_machine_appear_nowhere(notebook: NotebookNode) -> list[str]:
 @rule
 def outputs_that_are_not_compared_are_followed_by_an_assert(notebook: NotebookNode) -> list[str]:
     """Within the same section, which ends at the next heading of level 1 or 2."""
-    borders = {i for i, level, _ in headings(notebook) if level <= 2}
+    borders = {i for i, heading in headings(notebook) if heading.level <= 2}
     complaints, waiting = [], None
     for i, cell in enumerate([*notebook.cells, None]):
         if waiting is not None and (cell is None or i in borders):
@@ -220,7 +220,7 @@ def outputs_that_are_not_compared_are_followed_by_an_assert(notebook: NotebookNo
 
 @rule
 def tags_are_known_and_have_a_reason(notebook: NotebookNode) -> list[str]:
-    complaints, shipped = [], shipped_definitions()
+    complaints = []
     for i, cell in enumerate(notebook.cells):
         if unknown := set(tags(cell)) - TAGS:
             complaints.append(f"cell {i} has unknown tags: {', '.join(sorted(unknown))}")
@@ -230,8 +230,6 @@ def tags_are_known_and_have_a_reason(notebook: NotebookNode) -> list[str]:
             complaints.append(f"cell {i} is tagged data-dependent in a chapter without images")
         elif "data-dependent" in tags(cell) and not any(is_compared(o) for o in cell.outputs):
             complaints.append(f"cell {i} is tagged data-dependent, but pictures are not compared")
-        if "own-definition" in tags(cell) and not definitions(parse(cell)).keys() & shipped.keys():
-            complaints.append(f"cell {i} is tagged own-definition and defines nothing of normlab's")
     return complaints
 
 
@@ -265,13 +263,13 @@ def every_figure_has_alt_text_and_a_caption(notebook: NotebookNode) -> list[str]
 def every_image_in_the_text_has_alt_text(notebook: NotebookNode) -> list[str]:
     complaints = []
     for i, cell in markdown_cells(notebook):
-        if re.search(r"!\[\s*\]\(", cell.source) or re.search(
-            r"<img\b(?![^>]*\balt=)", cell.source
-        ):
+        text = read(cell.source)
+        images = [image.text.strip() for image in text.of_kind("image")]
+        tags_of_images = re.findall(r"<img\b[^>]*>", "".join(text.html))
+        images += [" alt=" in tag for tag in tags_of_images]
+        images += ["alt" in box.options for box in text.named("image", "figure")]
+        if not all(images):
             complaints.append(f"cell {i} has an image without alt text")
-        for block in re.findall(r"\{(?:image|figure)\}[^\n]*\n((?::[^\n]*\n?)*)", cell.source):
-            if ":alt:" not in block:
-                complaints.append(f"cell {i} has an image or figure without :alt:")
     return complaints
 
 
@@ -293,7 +291,7 @@ def code_cells_are_short(notebook: NotebookNode) -> list[str]:
 
 @rule
 def text_cells_are_short(notebook: NotebookNode) -> list[str]:
-    counts = ((i, len(prose(cell.source).split())) for i, cell in markdown_cells(notebook))
+    counts = ((i, len(read(cell.source).prose.split())) for i, cell in markdown_cells(notebook))
     return [f"cell {i} has {n} words, at most {MAX_WORDS} fit" for i, n in counts if n > MAX_WORDS]
 
 
@@ -301,12 +299,15 @@ def text_cells_are_short(notebook: NotebookNode) -> list[str]:
 def one_title_comes_first_and_headings_skip_no_level(notebook: NotebookNode) -> list[str]:
     complaints, last = [], 0
     found = list(headings(notebook))
-    if [level for _, level, _ in found].count(1) != 1 or found[0][:2] != (0, 1):
+    titles = [i for i, heading in found if heading.level == 1]
+    if titles != [0] or found[0][1].level != 1:
         complaints.append("the notebook needs one heading of level 1, in its first cell")
-    for i, level, title in found:
-        if level > last + 1:
-            complaints.append(f"cell {i}: '{title}' has level {level} after level {last}")
-        last = level
+    for i, heading in found:
+        if heading.level > last + 1:
+            complaints.append(
+                f"cell {i}: '{heading.title}' has level {heading.level} after level {last}"
+            )
+        last = heading.level
     return complaints
 
 
@@ -315,34 +316,34 @@ def sentences_state_facts_without_fillers(notebook: NotebookNode) -> list[str]:
     return [
         f"cell {i} says {match[0]!r}"
         for i, cell in markdown_cells(notebook)
-        for match in FILLERS.finditer(prose(cell.source))
+        for match in FILLERS.finditer(read(cell.source).prose)
     ]
 
 
 @rule_of_chapters
 def a_chapter_begins_with_its_question_and_its_minutes(notebook: NotebookNode) -> list[str]:
-    """Before the first code cell or the first section."""
-    parts = {
-        "its question": r"\*\*Question\.\*\*[^\n]+(\n[^\n]+)*\?",
-        "what the reader will be able to do": r"\*\*You will be able to\b",
-        "its minutes": r"\*\*Time\.\*\*[^\n]*\b\d+ minutes?",
-        "what it needs": r"\*\*Needs\.\*\*",
+    """In its first cell, in lines that begin in bold."""
+    said = statements(notebook.cells[0].source)
+    holds = {
+        "its question: **Question.** ...?": "?" in said.get("Question", ""),
+        "what the reader learns: **You will be able to** ...": "You will be able to" in said,
+        "its minutes: **Time.** ... minutes": minutes(said.get("Time", "")),
+        "what it needs: **Needs.** ...": "Needs" in said,
     }
-    text = opening(notebook)
-    return [f"the opening lacks {n}: {p}" for n, p in parts.items() if not re.search(p, text)]
+    return [f"the opening lacks {part}" for part, given in holds.items() if not given]
 
 
 @rule
 def a_chapter_takes_no_longer_than_it_says(notebook: NotebookNode) -> list[str]:
-    stated = re.search(r"\*\*Time\.\*\*[^\n]*?\b(\d+) minutes?", opening(notebook))
+    stated = minutes(statements(notebook.cells[0].source).get("Time", ""))
     taken = notebook.metadata.get("normlab", {}).get("minutes", 0)
-    slow = stated is not None and taken > float(stated[1])
-    return [f"it says {stated[1]} minutes and took {taken}"] if slow else []
+    slow = stated and taken > float(stated.split()[-1])
+    return [f"it says {stated} minutes and took {taken}"] if slow else []
 
 
 @rule_of_chapters
 def a_chapter_ends_with_lessons_exercises_and_sources(notebook: NotebookNode) -> list[str]:
-    sections = [title for _, level, title in headings(notebook) if level == 2]
+    sections = [heading.title for _, heading in headings(notebook) if heading.level == 2]
     wanted = ["What we learned", "Exercises", "Sources"]
     return (
         [] if sections[-3:] == wanted else [f"the last sections are {sections[-3:]}, not {wanted}"]
@@ -351,20 +352,17 @@ def a_chapter_ends_with_lessons_exercises_and_sources(notebook: NotebookNode) ->
 
 @rule_of_chapters
 def three_to_six_exercises_have_solutions_in_a_dropdown(notebook: NotebookNode) -> list[str]:
-    text = "\n".join(cell.source for _, cell in markdown_cells(notebook))
-    exercises = re.findall(r"\{exercise\}[^\n]*\n((?::[^\n]*\n)*)", text)
-    labels = [re.search(r":label: *(\S+)", options) for options in exercises]
-    solutions = dict(re.findall(r"\{solution(?:-start)?\} *(\S+)\n((?::[^\n]*\n)*)", text))
-    complaints = []
-    if not 3 <= len(exercises) <= 6:
-        complaints.append(f"{len(exercises)} exercises")
-    for label in labels:
-        if label is None:
+    found = exercises(notebook)
+    boxes = directives(notebook, "solution", "solution-start")
+    solutions = {box.argument: box.options.get("class", "") for box in boxes}
+    complaints = [] if 3 <= len(found) <= 6 else [f"{len(found)} exercises"]
+    for label in (exercise.label for exercise in found):
+        if not label:
             complaints.append("an exercise has no :label:")
-        elif label[1] not in solutions:
-            complaints.append(f"exercise {label[1]} has no solution")
-        elif "dropdown" not in solutions[label[1]]:
-            complaints.append(f"the solution of {label[1]} needs :class: dropdown")
+        elif label not in solutions:
+            complaints.append(f"exercise {label} has no solution")
+        elif "dropdown" not in solutions[label]:
+            complaints.append(f"the solution of {label} needs :class: dropdown")
     return complaints
 
 
@@ -397,12 +395,11 @@ def every_exercise_is_followed_by_its_check(notebook: NotebookNode) -> list[str]
 
 @rule
 def what_normlab_ships_is_defined_in_the_same_way_here(notebook: NotebookNode) -> list[str]:
-    """Docstrings may differ, nothing else, unless the cell is tagged own-definition."""
+    """Docstrings may differ, nothing else."""
     shipped = shipped_definitions()
     return [
         f"cell {i} defines {name} differently from normlab.{shipped[name][0]}"
         for i, cell in numbered_code(notebook)
-        if "own-definition" not in tags(cell)
         for name, tree in definitions(parse(cell)).items()
         if name in shipped and tree != shipped[name][1]
     ]
@@ -415,3 +412,42 @@ RULES_OF_TEXT = [
     one_title_comes_first_and_headings_skip_no_level,
     sentences_state_facts_without_fillers,
 ]
+
+
+# --- the book -----------------------------------------------------------------------------------
+
+
+def pages() -> list[Path]:
+    """Return what the rules are about: the notebooks, and the pages that are none."""
+    texts = [ROOT / "index.md", ROOT / "README.md", *sorted((ROOT / "appendix").glob("*.md"))]
+    return [*notebooks(), *texts]
+
+
+def complaints(path: Path) -> list[str]:
+    """Return what is wrong with a page by the rules for its kind, one line each."""
+    if path.suffix == ".md":
+        cell = new_markdown_cell(path.read_text(encoding="utf-8"))
+        notebook, rules = new_notebook(cells=[cell]), RULES_OF_TEXT
+    else:
+        notebook = nbformat.read(path, as_version=4)
+        of_chapters = RULES_OF_CHAPTERS if path.resolve().parent.name == "chapters" else []
+        rules = [*RULES, *of_chapters]
+    found = ((rule.__name__.replace("_", " "), said) for rule in rules for said in rule(notebook))
+    return [f"{name}: {said}" for name, said in found]
+
+
+def main(*names: str) -> None:
+    found = {path: complaints(path) for path in map(Path, names or pages())}
+    for path, lines in found.items():
+        print(
+            *(f"{os.path.relpath(path)}: {line}" for line in lines),
+            sep="\n",
+            end="\n" * bool(lines),
+        )
+    if any(found.values()):
+        sys.exit(1)
+    print(f"{len(found)} pages keep the rules")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
