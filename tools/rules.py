@@ -439,11 +439,8 @@ def complaints(path: Path) -> list[str]:
 def main(*names: str) -> None:
     found = {path: complaints(path) for path in map(Path, names or pages())}
     for path, lines in found.items():
-        print(
-            *(f"{os.path.relpath(path)}: {line}" for line in lines),
-            sep="\n",
-            end="\n" * bool(lines),
-        )
+        for line in lines:
+            print(f"{os.path.relpath(path)}: {line}")
     if any(found.values()):
         sys.exit(1)
     print(f"{len(found)} pages keep the rules")
