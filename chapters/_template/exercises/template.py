@@ -15,6 +15,14 @@ spread_of_mean = Exercise(
             lambda spread, size: spread / size,
             "that falls too fast. Which of the two does the size divide, variance or spread?",
         ),
+        (
+            lambda spread, size: spread**2 / size,
+            "that is a variance. In which unit is the spread of the samples?",
+        ),
+        (
+            lambda spread, size: spread,
+            "that is the spread of one sample. What do the others do to the mean?",
+        ),
     ],
 )
 
@@ -29,7 +37,15 @@ size_for = Exercise(
     mistakes=[
         (
             lambda spread, wanted: round(spread / wanted),
-            "that many samples halve nothing. By which power of the size does the spread fall?",
+            "that is too few. By which power of the size does the spread fall?",
+        ),
+        (
+            lambda spread, wanted: round((wanted / spread) ** 2),
+            "the smaller the wanted spread, the fewer samples you take. Which of the two grows?",
+        ),
+        (
+            lambda spread, wanted: round(spread**2 / wanted),
+            "you squared one of the two. What is the variance of the mean to be?",
         ),
     ],
 )
@@ -46,6 +62,14 @@ pooled_mean = Exercise(
         (
             lambda means, sizes: sum(means) / len(means),
             "every batch counts the same in yours. How much should a batch of one weigh?",
+        ),
+        (
+            lambda means, sizes: sum(m * n for m, n in zip(means, sizes, strict=True)),
+            "that is the sum of all samples. How many are there?",
+        ),
+        (
+            lambda means, sizes: sum(m * n for m, n in zip(means, sizes, strict=True)) / len(sizes),
+            "you divide by the number of batches. How many samples are there?",
         ),
     ],
 )
