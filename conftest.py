@@ -1,16 +1,9 @@
 """Settings of every test run.
 
 nbval executes each chapter and compares every text output with the stored one, after the
-replacements of tests/chapters/nbval_sanitize.cfg. Three tags on a cell change that:
-
-    raises-exception       the cell must fail, with the stored error
-    nbval-ignore-output    the cell trains or measures time: its output is not compared
-    data-dependent         its output depends on the images: stored outputs are made on CIFAR-10,
-                           the tests run on Shapes-10, so it is not compared either
-
-Where output is not compared, claims are asserted: tools/rules.py asks for an `assert` in the
-same section, which has to hold on both data sets, and allows `data-dependent` only in chapters that
-use images.
+replacements of tests/chapters/nbval_sanitize.cfg. The tags of a cell change that, see TAGS in
+tools/rules.py: where output is not compared, the rules ask for an `assert` in the same section, and
+allow `data-dependent` only in chapters that use images.
 """
 
 import os

@@ -15,7 +15,7 @@ from sphinx.util.nodes import make_refnode
 from sphinx_codeautolink.extension.block import CodeBlockAnalyser
 from sphinx_exercise.nodes import exercise_enumerable_node
 
-from tools import ROOT, icons, standalone, teaching
+from tools import ROOT, icons, rules, standalone, teaching
 from tools.contents import Entry, map_of_chapters, position, read_contents
 from tools.exercises import LEVELS, Exercise, list_of_exercises, list_of_levels, read_exercises
 from tools.notebooks import notebooks, title
@@ -37,6 +37,15 @@ class Stamps(SphinxDirective):
             self.env.note_dependency(str(path))
         page = Path(self.env.doc2path(self.env.docname))
         return self.parse_text_to_nodes("\n".join(stamp_table(notebooks(), page.parent)))
+
+
+class CellTags(SphinxDirective):
+    """What the tags of cells mean."""
+
+    def run(self) -> list[nodes.Node]:
+        lines = ["| Tag | Meaning |", "|---|---|"]
+        lines += [f"| `{tag}` | {meaning} |" for tag, meaning in rules.TAGS.items()]
+        return self.parse_text_to_nodes("\n".join(lines))
 
 
 class ChapterMap(SphinxDirective):
@@ -253,6 +262,7 @@ def setup(app: Sphinx) -> dict:
     allow_sections_without_title()
     app.connect("autodoc-process-docstring", escape_stars)
     app.add_directive("stamps", Stamps)
+    app.add_directive("cell-tags", CellTags)
     app.add_directive("chapter-map", ChapterMap)
     app.add_directive("exercise-levels", ExerciseLevels)
     app.add_directive("exercise-list", ExerciseList)
