@@ -1,4 +1,9 @@
-"""What the interactive figures share: the template, and numbers as their scripts make them."""
+"""What the interactive figures share: how they are filled, and numbers as their scripts make them.
+
+Their markup stands once, in a Jinja template beside this module. In it `data-at="x1=low x2=high"`
+names values for attributes, and `data-text="mean {mean}"` for the text of an element. They are
+filled twice: here, for readers without scripts, and by FILL whenever the reader changes something.
+"""
 
 import math
 import re
@@ -6,12 +11,30 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from IPython.display import HTML
+from jinja2 import Environment, StrictUndefined
+
+FILL = """const write = (text, values) => text.replace(/{(\\w+)}/g, (_, name) => values[name]);
+  const fill = (values, within = root) => {
+    for (const element of within.querySelectorAll("[data-at]"))
+      for (const [, attribute, name] of element.dataset.at.matchAll(/(\\S+)=(\\S+)/g))
+        element.setAttribute(attribute, values[name]);
+    for (const element of within.querySelectorAll("[data-text]"))
+      element.textContent = write(element.dataset.text, values);
+  };"""
 
 
-def fill(template: str, parts: Mapping[str, object]) -> HTML:
-    """Put `parts` in the place of their names, `{{name}}`, in a template of this folder."""
-    page = Path(__file__).with_name(template).read_text(encoding="utf-8")
-    return HTML(re.sub(r"\{\{(\w+)\}\}", lambda found: str(parts[found[1]]), page))
+def fill(template: str, start: Mapping[str, object], **names: object) -> HTML:
+    """Render a template of this folder with `names`, and fill in the values of the `start`."""
+    source = Path(__file__).with_name(template).read_text(encoding="utf-8")
+    jinja = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    page = jinja.from_string(source).render(names, fill=FILL, text=text)
+
+    def attributes(found: re.Match[str]) -> str:
+        pairs = re.findall(r"(\S+)=(\S+)", found[1])
+        return found[0] + "".join(f' {attribute}="{start[name]}"' for attribute, name in pairs)
+
+    page = re.sub(r'data-at="([^"]+)"', attributes, page)
+    return HTML(re.sub(r'data-text="([^"]+)"[^>]*>', lambda m: m[0] + m[1].format_map(start), page))
 
 
 def normal_numbers(seed: int) -> Iterator[float]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from itertools import product
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,20 +12,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from figures.interactive import fill, normal_numbers, text
-from normlab.functional import batch_norm
+from normlab.functional import normalize
 from normlab.style import COLORS, INK, WIDTH
-
-_SHAPE = (3, 6, 2, 2)  # N, C, H, W
-_GROUPS = 2  # at the start; like the chosen value, which is one of the second sample
-_CHOSEN = (1, 2, 0, 1)
-# name in the script, label, key of the colour
-_NORMS = [
-    ("batch", "batch", "BN"),
-    ("layer", "layer", "LN"),
-    ("instance", "instance", "IN"),
-    ("group", "group", "GN"),
-    ("rms", "RMS", "RMSNorm"),
-]
 
 
 def shared_statistics(panels: Mapping[str, Tensor], columns: int = 2) -> Figure:
@@ -59,95 +47,162 @@ def shared_statistics(panels: Mapping[str, Tensor], columns: int = 2) -> Figure:
     return figure
 
 
+# --- the picture of the axes -------------------------------------------------------------------
+
+_SHAPE = _N, _C, _H, _W = 3, 6, 2, 2
+_GROUPS = [g for g in range(1, _C + 1) if _C % g == 0]
+_CHOSEN = (1, 2, 0, 1)  # at the start
+_EPS = 1e-5
+# name in the script, label, key of the colour
+_FAMILY = [
+    ("batch", "batch", "BN"),
+    ("layer", "layer", "LN"),
+    ("instance", "instance", "IN"),
+    ("group", "group", "GN"),
+    ("rms", "RMS", "RMSNorm"),
+]
+
+
+class _Norm(NamedTuple):
+    layer: str
+    dims: tuple[int, ...]  # of x, or with groups of x as [N, G, C/G, H, W]
+    affine: str  # the shapes of weight and bias
+    where: str  # the values that share the statistics of a value of sample n and channel c
+    groups: int = 0
+    centred: bool = True
+    same: str = ""  # the norm that has the same sets
+
+
 def norm_axes(seed: int = 0) -> HTML:
     """Show which values of a block [N, C, H, W] share their statistics, under each norm.
 
     The reader chooses batch, layer, instance, group or RMS norm and points at a value. The figure
-    is one piece of HTML and JavaScript that loads nothing. Where scripts do not run it is a
-    picture of the start: batch norm, computed here with `batch_norm`.
+    is one piece of HTML and JavaScript that loads nothing; all that it shows is computed here.
+    Where scripts do not run it is a picture of the start: batch norm.
 
     Args:
         seed: an integer below 2**32; it determines the values.
     """
-    n, c, h, w = _SHAPE
     x = _block(seed)
-    groups = [g for g in range(1, c + 1) if c % g == 0]
-    parts = {
-        "x": json.dumps(x.flatten().tolist(), separators=(",", ":")),
-        "shape": list(_SHAPE),
-        "chosen": list(_CHOSEN),
-        "colors": "\n".join(
-            f".normlab-axes.{name}, .normlab-axes .{name} {{ --used: {COLORS[key]}; }}"
-            for name, _, key in _NORMS
-        ),
-        "columns": c * w,
-        "channels": "".join(_header("column", "channel", f"c={i}", "col", w) for i in range(c)),
-        "samples": "\n".join(_sample(i, x[i]) for i in range(n)),
-        "norms": "".join(_radio("norm", n, label, n == "batch", n) for n, label, _ in _NORMS),
-        "groups": "".join(_radio("groups", g, g, g == _GROUPS, "group") for g in groups),
-        "size": f"{n} samples, {c} channels and {h} × {w} pixels",
-        **_description(x),
-    }
-    return fill("norm_axes.html", parts)
+    readings = {name: _reading(x, norm) for name, norm in _norms().items()}
+    batch = readings["batch"]
+    n, c, h, w = _CHOSEN
+    chosen = (n * _H + h) * _C * _W + c * _W + w  # the number of its cell
+    start = {"n": n, "c": c, "h": h, "w": w, "x": text(x[_CHOSEN].item(), 1)}
+    start |= {"y": batch["y"][chosen], "layer": batch["layer"], "rule": batch["rule"]}
+    start |= {name: batch[name][batch["set"][n * _C + c]] for name in ("mean", "spread")}
+    return fill(
+        "norm_axes.html",
+        start,
+        family=[(name, label, COLORS[key]) for name, label, key in _FAMILY],
+        groups=_GROUPS,
+        shape=_SHAPE,
+        chosen=(chosen, c),
+        cells=_cells(x, 1),
+        told=batch["told"],
+        readings=json.dumps(readings, ensure_ascii=False, separators=(",", ":")),
+    )
 
 
 def _block(seed: int) -> Tensor:
     """Make values [N, C, H, W] with one decimal; each sample and each channel has its own mean."""
-    n, c, h, w = _SHAPE
     z = normal_numbers(seed)
 
     def draw(*shape: int) -> Tensor:
         numbers = [next(z) for _ in range(torch.Size(shape).numel())]
         return torch.tensor(numbers, dtype=torch.float64).view(shape)
 
-    return (draw(n, 1, 1, 1) + draw(1, c, 1, 1) + draw(n, c, h, w)).round(decimals=1)
+    return (draw(_N, 1, 1, 1) + draw(1, _C, 1, 1) + draw(*_SHAPE)).round(decimals=1)
 
 
-# --- markup -----------------------------------------------------------------------------------
+def _cells(values: Tensor, digits: int) -> list[str]:
+    """Write values [N, C, H, W] as the cells: a row for each n and h, in it c and w."""
+    return [text(v, digits) for v in values.transpose(1, 2).flatten().tolist()]
 
 
-def _header(kind: str, word: str, index: str, side: str, span: int) -> str:
-    return f'<span role="{kind}header" aria-{side}span="{span}"><i>{word} </i>{index}</span>'
-
-
-def _sample(i: int, values: Tensor) -> str:
-    """Write one sample [C, H, W] as rows of the table: a row for each h, in it c and w."""
-    c, h, w = values.shape
-    rows = [
-        "".join(
-            _cell((i, k, row, m), values[k, row, m].item()) for k, m in product(range(c), range(w))
-        )
-        for row in range(h)
-    ]
-    rows[0] = _header("row", "sample", f"n={i}", "row", h) + rows[0]
-    return "\n".join(f'<div role="row">{row}</div>' for row in rows)
-
-
-def _cell(index: tuple[int, ...], value: float) -> str:
-    marks = " in" * (index[1] == _CHOSEN[1]) + " chosen" * (index == _CHOSEN)
-    kind = f' class="{marks.strip()}"' if marks else ""
-    return f'<div role="cell"{kind}>{text(value, 1)}</div>'
-
-
-def _radio(name: str, value: object, label: object, checked: bool, kind: str) -> str:
-    return (
-        f'<label class="{kind}"><input type="radio" name="{name}" value="{value}"'
-        f"{' checked' * checked}> {label}</label>"
+def _norms() -> dict[str, _Norm]:
+    """Return what the reader can choose: a norm, and with group norm the number of groups."""
+    whole, per_channel = f"[{_C}, {_H}, {_W}]", f"weight and bias have shape [{_C}]"
+    layer = _Norm(
+        f"nn.LayerNorm({whole})",
+        (1, 2, 3),
+        f"weight and bias have shape {whole}",
+        "all channels, all pixels of sample {n}",
     )
-
-
-def _description(x: Tensor) -> dict[str, str]:
-    """Describe the chosen value and its set under batch norm, as the script does."""
-    n, c, h, w = _SHAPE
-    channel = _CHOSEN[1]
-    y = batch_norm(x, None, None, training=True)
-    variance, mean = torch.var_mean(x[:, channel], correction=0)
-    index = ", ".join(f"{name}={i}" for name, i in zip("nchw", _CHOSEN, strict=True))
-    return {
-        "value": f"Value [{index}]: {text(x[_CHOSEN].item(), 1)} "
-        f"becomes {text(y[_CHOSEN].item(), 2)}.",
-        "set": f"Mean {text(mean.item(), 2)} and variance {text(variance.item(), 2)} of "
-        f"{n * h * w} values: all samples, all pixels of channel {channel}.",
-        "rule": f"<code>nn.BatchNorm2d({c})</code>: {c} such sets; dims (0, 2, 3); "
-        f"weight and bias have shape [{c}].",
+    norms = {
+        "batch": _Norm(
+            f"nn.BatchNorm2d({_C})",
+            (0, 2, 3),
+            per_channel,
+            "all samples, all pixels of channel {c}",
+        ),
+        "layer": layer,
+        "instance": _Norm(
+            f"nn.InstanceNorm2d({_C})",
+            (2, 3),
+            f"with affine=True, {per_channel}",
+            "all pixels of channel {c} of sample {n}",
+        ),
+        "rms": layer._replace(
+            layer=f"nn.RMSNorm({whole})",
+            affine=f"weight has shape {whole}, no bias",
+            centred=False,
+            same="layer norm",
+        ),
     }
+    same = {1: "layer norm", _C: "instance norm"}
+    for g in _GROUPS:
+        norms[f"group {g}"] = _Norm(
+            f"nn.GroupNorm({g}, {_C})",
+            (2, 3, 4),
+            per_channel,
+            "all pixels of {channels} of sample {n}",
+            groups=g,
+            same=same.get(g, ""),
+        )
+    return norms
+
+
+def _reading(x: Tensor, norm: _Norm) -> dict[str, object]:
+    """Return all that the figure tells of the block under a norm.
+
+    Returns:
+        set: the number of the set of each sample and channel.
+        mean, spread: what the sets share, by their numbers.
+        channels: what the set of each channel is called.
+        told: a sentence with these names in it.
+        y: the output of each cell.
+        layer, rule: what stands below.
+    """
+    view = x.view(_N, norm.groups, -1, _H, _W) if norm.groups else x
+    if norm.centred:
+        y, mean, spread = normalize(view, norm.dims, eps=_EPS)
+        told = "Mean {mean} and variance {spread} of %d values: %s."
+    else:
+        square = view.square().mean(norm.dims, keepdim=True)
+        y, mean, spread = view / (square + _EPS).sqrt(), torch.zeros_like(square), square.sqrt()
+        told = "Root mean square {spread} of %d values, no mean subtracted: %s."
+    count = mean.numel()
+    sets = torch.arange(count).view_as(mean).expand_as(view).reshape(_SHAPE)
+    same = f", the same sets as {norm.same}" if norm.same else ""
+    dims = f"dims {norm.dims}" + " of x as [N, G, C/G, H, W]" * bool(norm.groups)
+    return {
+        "set": sets[:, :, 0, 0].flatten().tolist(),
+        "mean": [text(m, 2) for m in mean.flatten().tolist()],
+        "spread": [text(v, 2) for v in spread.flatten().tolist()],
+        "channels": [_channels(c, _C // norm.groups) for c in range(_C)] if norm.groups else [],
+        "told": told % (x.numel() // count, norm.where),
+        "y": _cells(y.reshape(_SHAPE), 2),
+        "layer": norm.layer,
+        "rule": f"{count} such sets{same}; {dims}; {norm.affine}.",
+    }
+
+
+def _channels(c: int, size: int) -> str:
+    """Name the channels of the group of `size` in which `c` is."""
+    first = c // size * size
+    if size == _C:
+        return "all channels"
+    if size == 1:
+        return f"channel {c}"
+    return f"channels {first} {'and' if size == 2 else 'to'} {first + size - 1}"

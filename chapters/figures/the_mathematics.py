@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from figures.interactive import fill, normal_numbers, text
-from normlab.functional import batch_norm
+from normlab.functional import normalize
 from normlab.style import COLORS, INK, WIDTH
 
 _COUNT = 8  # inputs in a batch
@@ -25,7 +25,6 @@ _SLIDERS = [
     ("eps", "ε (eps)", -5, 0, 1, _EPS),
     ("momentum", "momentum", 0, 1, 0.05, 0.1),
 ]
-_Statistics = tuple[float, float]  # mean and biased variance
 
 
 def tiles(selected: Tensor) -> Figure:
@@ -93,107 +92,61 @@ def batch_norm_playground(seed: int = 0) -> HTML:
     """Show a batch before and after batch normalization, with sliders for all that matters.
 
     The figure is one piece of HTML, JavaScript and SVG that loads nothing. Where scripts do not
-    run it is a picture of the start: a new layer in train mode, drawn here with `batch_norm`.
+    run it is a picture of the start: a new layer in train mode.
 
     Args:
         seed: an integer below 2**32; it determines the batches.
     """
-    start = {name: value for name, *_, value in _SLIDERS}
+    slider = {name: value for name, *_, value in _SLIDERS}
     z = normal_numbers(seed)
-    x = [start["mean"] + start["spread"] * next(z) for _ in range(_COUNT)]
-    y = _normalized(x)
-    statistics = {"batch": _statistics(x), "running": (0.0, 1.0), "output": _statistics(y)}
-    mean, variance = statistics["batch"]
-    parts = {
-        "seed": seed,
-        "used": COLORS["with BN"],
-        "count": _COUNT,
-        "unit": _UNIT,
-        "limit": 50 / _UNIT,
-        "description": "In train mode: " + _description(statistics),
-        "grid": "".join(map(_grid, range(-6, 7, 2))),
-        "target": _line(start["mean"], 18, start["mean"], 120)
-        + f'<text x="{_percent(start["mean"])}" y="12" text-anchor="middle">data mean</text>',
-        "running_bar": _bar("running", 132, statistics["running"]),
-        "batch_bar": _bar("batch", 154, statistics["batch"]),
-        "output_bar": _bar("output", 330, statistics["output"]),
-        "points": "".join(_line(a, 176, b, 306) for a, b in zip(x, y, strict=True))
-        + "".join(_circle(a, 176) for a in x)
-        + "".join(_circle(b, 306) for b in y),
-        "sliders": "".join(_slider(*slider) for slider in _SLIDERS),
-        "rows": "".join(_row(name, *s) for name, s in statistics.items()),
-        "formula": f"y = 1.00 (x {'+' if mean < 0 else '−'} {text(abs(mean))}) / "
-        f"√({text(variance)} + 0.00001) + 0.00",
-    }
-    return fill("batch_norm_playground.html", parts)
-
-
-# --- numbers: the same as in the script -------------------------------------------------------
-
-
-def _normalized(x: list[float]) -> list[float]:
+    x = [slider["mean"] + slider["spread"] * next(z) for _ in range(_COUNT)]
     column = torch.tensor(x, dtype=torch.float64)[:, None]  # [N, 1]
-    return batch_norm(column, None, None, training=True, eps=10**_EPS)[:, 0].tolist()
-
-
-def _statistics(values: list[float]) -> _Statistics:
-    variance, mean = torch.var_mean(torch.tensor(values, dtype=torch.float64), correction=0)
-    return mean.item(), variance.item()
-
-
-# --- markup: the same as in the script --------------------------------------------------------
+    y, mean, variance = normalize(column, (0,), eps=10**_EPS)
+    _, *output = normalize(y, (0,))
+    sign = "+" if mean < 0 else "−"
+    start = {
+        **{name: text(value, 2) for name, value in slider.items()},
+        "eps": f"{10**_EPS:.5f}",
+        "target": _percent(slider["mean"]),
+        "mode": "train",
+        "seen": 0,
+        "minus_mean": f"{sign} {text(abs(mean.item()))}",
+        "used_variance": text(variance.item()),
+        "plus_beta": "+ 0.00",
+        **{f"x{i}": _percent(v) for i, v in enumerate(x)},
+        **{f"y{i}": _percent(v) for i, v in enumerate(y[:, 0].tolist())},
+        **_bar("batch", mean.item(), variance.item()),
+        **_bar("running", 0.0, 1.0),
+        **_bar("output", *(s.item() for s in output)),
+    }
+    return fill(
+        "batch_norm_playground.html",
+        start,
+        seed=seed,
+        used=COLORS["with BN"],
+        count=_COUNT,
+        unit=_UNIT,
+        percent=_percent,
+        sliders=_SLIDERS,
+    )
 
 
 def _percent(v: float) -> str:
     return f"{50 + v * _UNIT:.2f}%"
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, kind: str = "") -> str:
-    return f'<line{kind} x1="{_percent(x1)}" y1="{y1}" x2="{_percent(x2)}" y2="{y2}"></line>'
-
-
-def _circle(x: float, y: float) -> str:
-    return f'<circle cx="{_percent(x)}" cy="{y}" r="5"></circle>'
-
-
-def _grid(x: int) -> str:
-    label = f'<text x="{_percent(x)}" y="356" text-anchor="middle">{text(x, 0)}</text>'
-    return _line(x, 18, x, 342) + label
-
-
-def _bar(name: str, y: float, statistics: _Statistics) -> str:
-    mean, deviation = statistics[0], math.sqrt(statistics[1])
-    low, high = mean - deviation, mean + deviation
-    end, dx, anchor = (low, -8, "end") if mean > 1e-9 else (high, 8, "start")
-    return (
-        _line(low, y, high, y)
-        + _line(low, y - 4, low, y + 4)
-        + _line(high, y - 4, high, y + 4)
-        + _line(mean, y - 8, mean, y + 8, ' class="tick"')
-        + f'<text x="{_percent(end)}" dx="{dx}" y="{y + 4}" text-anchor="{anchor}">{name}</text>'
-    )
-
-
-def _row(name: str, mean: float, variance: float) -> str:
-    return (
-        f'<tr class="{name}"><th scope="row">{name}</th>'
-        f'<td><data class="mean" value="{text(mean)}">{text(mean)}</data></td>'
-        f'<td><data class="variance" value="{text(variance)}">{text(variance)}</data></td></tr>'
-    )
-
-
-def _slider(name: str, label: str, low: float, high: float, step: float, value: float) -> str:
-    shown = "0.00001" if name == "eps" else text(value, 2)
-    return (
-        f'<div class="slider"><label>{label}<input type="range" name="{name}" min="{low}" '
-        f'max="{high}" step="{step}" value="{value}" aria-valuetext="{shown}"></label>'
-        f'<span aria-hidden="true">{shown}</span></div>\n'
-    )
-
-
-def _description(statistics: dict[str, _Statistics]) -> str:
-    (bm, bv), (rm, rv), (om, ov) = ([text(v) for v in s] for s in statistics.values())
-    return (
-        f"batch mean {bm}, variance {bv}; output mean {om}, variance {ov}; "
-        f"running mean {rm}, variance {rv}; batches seen: 0."
-    )
+def _bar(name: str, mean: float, variance: float) -> dict[str, object]:
+    """Return what the script shows of a mean and a biased variance, under its names."""
+    low, high = mean - math.sqrt(variance), mean + math.sqrt(variance)
+    left = mean > 1e-9  # the label stands on the side of 0, where there is room
+    values = {
+        "mean": text(mean),
+        "variance": text(variance),
+        "at": _percent(mean),
+        "low": _percent(low),
+        "high": _percent(high),
+        "end": _percent(low if left else high),
+        "anchor": "end" if left else "start",
+        "dx": -8 if left else 8,
+    }
+    return {f"{name}_{key}": value for key, value in values.items()}

@@ -40,8 +40,13 @@ def values(page: Page, name: str) -> list[float]:
 
 def statistics(page: Page, name: str) -> list[float]:
     """Return mean and variance of the row `name`, with all digits."""
-    cells = page.locator(f"tr.{name} data").all()
-    return [float(cell.get_attribute("value")) for cell in cells]
+    numbers = json.loads(page.locator(FIGURE).first.get_attribute(f"data-{name}"))
+    return [numbers["mean"], numbers["variance"]]
+
+
+def row(page: Page, name: str) -> list[str]:
+    """Return mean and variance of the row `name`, as they are shown."""
+    return page.locator(f"tr.{name} td").all_text_contents()
 
 
 def setting(page: Page, name: str) -> float:
@@ -81,6 +86,9 @@ def assert_agreement(page: Page, layer: Layer, training: bool, keep: bool = Fals
         variance, mean = torch.var_mean(torch.tensor(sample, dtype=torch.float64), correction=0)
         wanted = [mean.item(), variance.item()]
         assert statistics(page, name) == pytest.approx(wanted, rel=1e-9, abs=1e-9)
+    for name in ("batch", "running", "output"):
+        shown = [float(number.replace("−", "-")) for number in row(page, name)]
+        assert shown == pytest.approx(statistics(page, name), abs=0.00051)
 
 
 # --- the HTML -----------------------------------------------------------------------------------
@@ -122,7 +130,7 @@ def test_picture_and_numbers_stand_without_scripts(show):
     assert page.locator("svg").bounding_box()["height"] > 300
     assert page.get_by_text("The controls need JavaScript").is_visible()
     assert page.locator("button, input").count() == 0
-    assert statistics(page, "running") == [0, 1]
+    assert row(page, "running") == ["0.000", "1.000"]
 
 
 @needs_browser
@@ -323,7 +331,7 @@ def test_every_control_works_with_the_mouse(show):
 
 @needs_browser
 def test_everything_has_a_name_and_changes_are_announced(show):
-    page = show()
+    page = show(clock=True)
     for name in ("data mean", "data spread", "scale γ", "shift β", "ε (eps)", "momentum"):
         assert page.get_by_role("slider", name=name, exact=True).count() == 1
     assert page.get_by_role("group", name="Mode").get_by_role("radio").count() == 2
@@ -334,7 +342,7 @@ def test_everything_has_a_name_and_changes_are_announced(show):
 
     status = page.get_by_role("status")
     page.get_by_label("eval").check()
-    page.wait_for_function("document.querySelector('[role=status]').textContent")
+    page.clock.run_for(1000)
     assert status.text_content().startswith("eval mode: output mean 2.069")
     assert page.locator("svg > desc").text_content().startswith("In eval mode: batch mean 2.069")
 
@@ -390,8 +398,8 @@ def test_two_copies_share_nothing_and_leave_no_names_behind(show):
     one.get_by_role("button", name="Next batch").click()
     two.get_by_role("button", name="Next batch").click()
     assert two.get_by_label("train").is_checked() and one.get_by_label("eval").is_checked()
-    running = [f.locator("tr.running .mean").get_attribute("value") for f in (one, two)]
-    assert running[0] == "0" != running[1]
+    running = [f.locator("tr.running td").first.text_content() for f in (one, two)]
+    assert running[0] == "0.000" != running[1]
 
 
 @needs_browser
