@@ -81,6 +81,7 @@ GIVEN = {
     "PIL",
     "urllib3",
     "IPython",
+    "jinja2",
     "matplotlib_inline",
 }
 
