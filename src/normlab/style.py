@@ -129,14 +129,9 @@ def label_ends(ax: Axes, ends: Mapping[str, tuple[float, float]]) -> None:
         height[high] += missing / 2
     for name, end in ends.items():
         ax.annotate(
-            name,
-            end,
-            xytext=(8, height[name] - start[name]),
-            textcoords="offset points",
-            va="center",
-            color=COLORS[name],
-            fontweight="bold",
-        )
+            name, end, xytext=(8, height[name] - start[name]), textcoords="offset points",
+            va="center", color=COLORS[name], fontweight="bold",
+        )  # fmt: skip
 
 
 def heading(ax: Axes, text: str, y: int = 5, **style: str) -> None:

@@ -2,12 +2,11 @@
 
 import json
 import re
-from itertools import islice
 
 import pytest
 import torch
 
-from figures.interactive import mulberry32, normal_numbers
+from figures.interactive import normal_numbers
 from figures.the_mathematics import batch_norm_playground
 from normlab.functional import batch_norm
 from tests.browser import DARK_BOOK, PAGE, Page, beyond_the_page, insert_as_notebook, needs_browser
@@ -89,34 +88,6 @@ def assert_agreement(page: Page, layer: Layer, training: bool, keep: bool = Fals
     for name in ("batch", "running", "output"):
         shown = [float(number.replace("−", "-")) for number in row(page, name)]
         assert shown == pytest.approx(statistics(page, name), abs=0.00051)
-
-
-# --- the HTML -----------------------------------------------------------------------------------
-
-
-def test_html_is_the_same_every_time_and_small():
-    html = batch_norm_playground().data
-    assert html == batch_norm_playground(seed=0).data != batch_norm_playground(seed=1).data
-    assert len(html.encode()) < 25_000
-    assert "{{" not in html
-
-
-def test_html_loads_nothing_and_can_stand_twice_on_a_page():
-    html = batch_norm_playground().data
-    assert not re.search(r"https?:|\bsrc=|\bhref=|@import|url\(", html)
-    assert not re.search(r"\sid=", html)
-
-
-@pytest.mark.parametrize("seed", [-1, 2**32])
-def test_seed_out_of_range_is_refused(seed):
-    with pytest.raises(ValueError, match="seed must be"):
-        batch_norm_playground(seed)
-
-
-def test_generator_makes_the_published_numbers():
-    """The first numbers of mulberry32 with seed 0, as other implementations make them."""
-    first = [int(u * 2**32) for u in islice(mulberry32(0), 3)]
-    assert first == [1144304738, 1416247, 958946056]
 
 
 # --- the picture --------------------------------------------------------------------------------
