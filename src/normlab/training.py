@@ -1,4 +1,9 @@
-"""One training loop for the whole course, and what it records."""
+"""One training loop for the whole course, and what it records.
+
+All of it computes on a `device`: None is the accelerator of the machine if it has one, such as the
+GPU of a Colab runtime, else the CPU. Models come back to where they were, and predictions come to
+where the model is, so that code which follows need not know.
+"""
 
 import os
 import random
@@ -17,6 +22,7 @@ from tqdm import tqdm
 Batch = tuple[Tensor, Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor]
 Setting = TypeVar("Setting")
+Device = torch.device | str | None
 
 
 def full_or_quick(full: Setting, quick: Setting) -> Setting:
@@ -59,22 +65,40 @@ class Batches:
     """A data loader in five lines: images stay uint8 in memory until their batch is due.
 
     Iterating yields `(inputs, targets)`. Images of dtype uint8 [N, C, H, W] become float32 in
-    [-1, 1]; other inputs pass as they are. Shuffling draws from torch's global generator.
+    [-1, 1]; other inputs pass as they are. Shuffling draws from torch's global generator of the
+    CPU, so that the order is the same on every device.
 
     Args:
         inputs: [N, ...].
         targets: [N, ...].
         batch_size: samples per batch; the last batch holds the rest.
         shuffle: a new order in every epoch.
+        device: where to hold inputs and targets; None leaves them where they are.
+
+    Raises:
+        ValueError: numbers of inputs and targets differ, or `batch_size` is less than 1.
     """
 
     def __init__(
-        self, inputs: Tensor, targets: Tensor, batch_size: int = 64, shuffle: bool = False
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        batch_size: int = 64,
+        shuffle: bool = False,
+        device: Device = None,
     ) -> None:
         if len(inputs) != len(targets):
             raise ValueError(f"{len(inputs)} inputs do not go with {len(targets)} targets")
-        self.inputs, self.targets = inputs, targets
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: a batch needs at least one sample")
+        if device is not None:
+            device = pick_device(device)
+        self.inputs, self.targets = inputs.to(device), targets.to(device)
         self.batch_size, self.shuffle = batch_size, shuffle
+
+    def to(self, device: Device) -> "Batches":
+        """Return the same batches, held on `device`."""
+        return Batches(self.inputs, self.targets, self.batch_size, self.shuffle, device)
 
     def __len__(self) -> int:
         return -(-len(self.inputs) // self.batch_size)
@@ -82,13 +106,78 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         n = len(self.inputs)
         order = torch.randperm(n) if self.shuffle else torch.arange(n)
-        for index in order.split(self.batch_size):
+        for index in order.to(self.inputs.device).split(self.batch_size):
             yield as_float(self.inputs[index]), self.targets[index]
 
 
 def as_float(images: Tensor) -> Tensor:
     """Map uint8 images from 0..255 to -1..1 (float32), as Normalize(0.5, 0.5) does."""
     return images.float().div_(127.5).sub_(1) if images.dtype == torch.uint8 else images
+
+
+def pick_device(device: Device = None, model: nn.Module | None = None) -> torch.device:
+    """Return the device to compute on.
+
+    Args:
+        device: the one that is wanted. None is that of `model` unless it lies on the CPU, then the
+            accelerator, then the CPU.
+        model: what is to be computed.
+
+    Raises:
+        ValueError: there is no such device here.
+    """
+    if device is None:
+        home = _home(model) if model is not None else torch.device("cpu")
+        accelerator = torch.accelerator.current_accelerator()
+        if home.type != "cpu" or accelerator is None or not torch.accelerator.is_available():
+            return home
+        # Apple's GPUs have no double precision.
+        doubles = model is not None and any(p.dtype == torch.float64 for p in model.parameters())
+        return home if doubles and accelerator.type == "mps" else accelerator
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        known = ["cpu"] + ([str(a)] if (a := torch.accelerator.current_accelerator()) else [])
+        raise ValueError(
+            f"device {str(device)!r} cannot be used here: name one of {known}, or None for the "
+            "fastest of them"
+        ) from error
+
+
+def _home(model: nn.Module) -> torch.device:
+    return next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
+
+
+@contextmanager
+def _moved(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Have `model` on `device` for a while, then where it was."""
+    home = _home(model)
+    if home == device:  # also the model that lies on several devices, as its owner wants it
+        yield
+        return
+    model.to(device)
+    try:
+        yield
+    finally:
+        model.to(home)
+
+
+def _on(device: torch.device, data: Iterable[Batch]) -> Iterable[Batch]:
+    """Return `data` with its batches on `device`."""
+    if isinstance(data, Batches):
+        return data.to(device)
+    return _Moving(data, device)
+
+
+@dataclass
+class _Moving:
+    data: Iterable[Batch]
+    device: torch.device
+
+    def __iter__(self) -> Iterator[Batch]:
+        for inputs, targets in self.data:
+            targets = targets if targets is None else targets.to(self.device, non_blocking=True)
+            yield inputs.to(self.device, non_blocking=True), targets
 
 
 def fit(
@@ -101,29 +190,40 @@ def fit(
     loss_fn: Loss = F.cross_entropy,
     progress: tqdm | None = None,
     after_epoch: Callable[[int], None] | None = None,
+    device: Device = None,
 ) -> History:
     """Train `model` in place and return what was measured.
 
     Args:
-        model: any module; left in training mode.
+        model: any module; left in training mode, and on the device where it was.
         optimizer: holds the parameters of `model`.
         train: anything that yields `(inputs, targets)`; one pass over it is an epoch.
         test: the same, evaluated after each epoch; None means never.
         epochs: number of passes.
         loss_fn: mean loss of a batch from outputs and targets.
         progress: a bar to advance by one per epoch; None makes one.
-        after_epoch: called with the number of epochs done, for snapshots.
+        after_epoch: called with the number of epochs done, for snapshots of the model, which is
+            back where it was.
+        device: where to compute, see `pick_device`.
+
+    Raises:
+        ValueError: `train` yields no batch, or there is no such device.
     """
     history = History()
+    device = pick_device(device, model)
+    train = _on(device, train)
     bar = tqdm(total=epochs, unit="epoch", leave=False) if progress is None else progress
     for epoch in range(1, epochs + 1):
-        start = time.perf_counter()
-        loss, accuracy = _train_epoch(model, optimizer, train, loss_fn)
-        history.seconds.append(time.perf_counter() - start)
+        with _moved(model, device):
+            _follow(optimizer)
+            start = time.perf_counter()
+            loss, accuracy = _train_epoch(model, optimizer, train, loss_fn)
+            history.seconds.append(time.perf_counter() - start)
+        _follow(optimizer)
         history.train_loss.append(loss)
         history.train_accuracy.append(accuracy)
         if test is not None:
-            loss, accuracy = evaluate(model, test, loss_fn)
+            loss, accuracy = evaluate(model, test, loss_fn, device)
             history.test_loss.append(loss)
             history.test_accuracy.append(accuracy)
         if after_epoch is not None:
@@ -132,6 +232,18 @@ def fit(
     if progress is None:
         bar.close()
     return history
+
+
+def _follow(optimizer: torch.optim.Optimizer) -> None:
+    """Move the state of `optimizer`, such as momenta, to where its parameters are now."""
+    away = (
+        value.device != parameter.device
+        for parameter, state in optimizer.state.items()
+        for value in state.values()
+        if isinstance(value, Tensor) and value.shape == parameter.shape
+    )
+    if any(away):
+        optimizer.load_state_dict(optimizer.state_dict())  # which moves what it loads
 
 
 def _train_epoch(model, optimizer, train: Iterable[Batch], loss_fn: Loss) -> tuple[float, float]:
@@ -148,24 +260,32 @@ def _train_epoch(model, optimizer, train: Iterable[Batch], loss_fn: Loss) -> tup
 
 
 def evaluate(
-    model: nn.Module, data: Iterable[Batch], loss_fn: Loss = F.cross_entropy
+    model: nn.Module,
+    data: Iterable[Batch],
+    loss_fn: Loss = F.cross_entropy,
+    device: Device = None,
 ) -> tuple[float, float]:
     """Return the mean loss and the accuracy (0..1) of `model` in eval mode; modes are restored.
 
-    The accuracy is NaN where the targets are not class numbers.
+    The accuracy is NaN where the targets are not class numbers. `device` as in `pick_device`.
     """
     meter = _Meter()
-    with _eval_mode(model):
-        for inputs, targets in data:
+    device = pick_device(device, model)
+    with _eval_mode(model), _moved(model, device):
+        for inputs, targets in _on(device, data):
             outputs = model(inputs)
             meter.add(loss_fn(outputs, targets), outputs, targets)
     return meter.averages()
 
 
-def predict(model: nn.Module, data: Iterable[Batch]) -> Tensor:
-    """Return the outputs [N, ...] of `model` in eval mode for all of `data`; restore the modes."""
-    with _eval_mode(model):
-        return torch.cat([model(inputs) for inputs, _ in data])
+def predict(model: nn.Module, data: Iterable[Batch], device: Device = None) -> Tensor:
+    """Return the outputs [N, ...] of `model` in eval mode for all of `data`; restore the modes.
+
+    Targets may be None. `device` as in `pick_device`; the outputs come to where the model was.
+    """
+    home, device = _home(model), pick_device(device, model)
+    with _eval_mode(model), _moved(model, device):
+        return torch.cat([model(inputs) for inputs, _ in _on(device, data)]).to(home)
 
 
 @contextmanager
@@ -182,22 +302,30 @@ def _eval_mode(model: nn.Module) -> Iterator[None]:
 
 
 class _Meter:
-    """Average over samples, not over batches: the last batch may be smaller."""
+    """Average over samples, not over batches: the last batch may be smaller.
+
+    Numbers are read at the end: an accelerator would have to wait for each.
+    """
 
     def __init__(self) -> None:
-        self.loss, self.correct, self.count = 0.0, 0.0, 0
+        self.losses: list[Tensor] = []
+        self.correct: list[Tensor] = []
+        self.sizes: list[int] = []
 
     def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
-        n = len(targets)
-        self.count += n
-        self.loss += loss.item() * n
-        classes = not targets.is_floating_point()
-        self.correct += (outputs.argmax(1) == targets).sum().item() if classes else float("nan")
+        self.losses.append(loss.detach())
+        self.sizes.append(len(targets))
+        if not targets.is_floating_point():
+            self.correct.append((outputs.argmax(1) == targets).sum())
 
     def averages(self) -> tuple[float, float]:
-        if self.count == 0:
+        if not self.sizes:
             raise ValueError("the data yielded no batch")
-        return self.loss / self.count, self.correct / self.count
+        count = sum(self.sizes)
+        losses = torch.stack(self.losses).tolist()
+        loss = sum(loss * n for loss, n in zip(losses, self.sizes, strict=True)) / count
+        correct = sum(torch.stack(self.correct).tolist()) if self.correct else float("nan")
+        return loss, correct / count
 
 
 def compare(
@@ -209,6 +337,7 @@ def compare(
     seeds: Sequence[int],
     epochs: int,
     loss_fn: Loss = F.cross_entropy,
+    device: Device = None,
 ) -> tuple[dict[str, list[History]], dict[str, list[nn.Module]]]:
     """Train every model once per seed; a seed fixes the initial weights and the order of the data.
 
@@ -218,7 +347,7 @@ def compare(
     Args:
         models: functions that build a model, by name.
         optimizer: builds the optimizer from parameters.
-        train, test, epochs, loss_fn: as in `fit`.
+        train, test, epochs, loss_fn, device: as in `fit`.
         seeds: one run per model and seed.
 
     Returns:
@@ -240,6 +369,7 @@ def compare(
                     epochs=epochs,
                     loss_fn=loss_fn,
                     progress=bar,
+                    device=device,
                 )
                 histories[name].append(history)
                 trained[name].append(model)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from normlab import training
 from normlab.models import mlp
 from normlab.training import (
     Batches,
@@ -14,6 +15,7 @@ from normlab.training import (
     evaluate,
     fit,
     full_or_quick,
+    pick_device,
     predict,
     seed_everything,
 )
@@ -154,3 +156,129 @@ def test_measuring_that_fails_restores_the_modes_too(use, frozen, points):
     with pytest.raises(RuntimeError):
         use(frozen, Batches(points[0][:, :1], points[1]))
     assert [module.training for module in frozen.modules()] == modes
+
+
+# --- devices: meta is a second device that every machine has, and from which nothing comes back ---
+
+
+@pytest.fixture
+def accelerator(monkeypatch):
+    """A machine with a GPU called meta."""
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("meta"))
+
+
+def test_a_machine_without_an_accelerator_computes_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    assert pick_device() == torch.device("cpu")
+
+
+def test_the_accelerator_computes_where_there_is_one(accelerator):
+    assert pick_device(None, mlp([2, 2])) == torch.device("meta")
+
+
+def test_a_model_on_a_device_stays_there(monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    assert pick_device(None, mlp([2, 2]).to("meta")) == torch.device("meta")
+
+
+def test_double_precision_stays_on_the_cpu_where_the_accelerator_has_none(monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("mps"))
+    assert pick_device(None, mlp([2, 2])).type == "mps"
+    assert pick_device(None, mlp([2, 2]).double()).type == "cpu"
+
+
+def test_the_device_that_is_named_is_used(accelerator):
+    assert pick_device("cpu", mlp([2, 2])) == torch.device("cpu")
+
+
+@pytest.mark.parametrize("device", ["gpu", "xla:7"])
+def test_a_device_that_is_not_there_is_an_error(device):
+    with pytest.raises(ValueError, match=f"device '{device}' cannot be used here.*'cpu'"):
+        pick_device(device)
+
+
+def test_batches_are_held_where_one_asks(points):
+    inputs, targets = next(iter(Batches(*points, 8, shuffle=True, device="meta")))
+    assert (inputs.device.type, targets.device.type) == ("meta", "meta")
+
+
+def test_the_order_of_batches_is_that_of_the_cpu(points):
+    seed_everything(0)
+    expected = [x for x, _ in Batches(*points, 8, shuffle=True)]
+    seed_everything(0)
+    for (x, _), y in zip(Batches(*points, 8, shuffle=True).to("cpu"), expected, strict=True):
+        assert torch.equal(x, y)
+
+
+class Traveller(nn.Module):
+    """Notes where it is sent and where its inputs come from, and stays on the CPU."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.journey = []
+
+    def to(self, device):
+        self.journey.append(device.type)
+        return self
+
+    def forward(self, x):
+        self.journey.append(f"input on {x.device.type}")
+        return self.layer(torch.ones(len(x), 2))
+
+
+@pytest.mark.parametrize("kind", [lambda data: data, list], ids=["Batches", "any loader"])
+def test_model_and_batches_meet_on_the_device(accelerator, points, kind):
+    model = Traveller()
+    outputs = predict(model, kind(Batches(*points, 100)))
+    assert model.journey == ["meta", "input on meta", "input on meta", "cpu"]
+    assert outputs.device.type == "cpu"
+
+
+def test_a_model_comes_home_when_measuring_fails(accelerator):
+    model = Traveller()
+    with pytest.raises(TypeError):
+        predict(model, None)
+    assert model.journey == ["meta", "cpu"]
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_the_state_of_an_optimizer_follows_its_parameters(monkeypatch, points, away):
+    model = mlp([2, 2])
+    optimizer = torch.optim.Adam(model.parameters())
+    fit(model, optimizer, Batches(*points), epochs=1, device="cpu")
+    state = optimizer.state[model[0].weight]
+    state["exp_avg"] = state["exp_avg"].to("meta" if away else "cpu")
+    loaded = []
+    monkeypatch.setattr(optimizer, "load_state_dict", loaded.append)
+    training._follow(optimizer)
+    assert len(loaded) == away  # loading moves what it loads, and knows the step count's place
+
+
+def test_a_model_is_back_after_each_epoch(accelerator, monkeypatch, points):
+    monkeypatch.setattr(training, "_train_epoch", lambda *_: (0.0, 0.0))
+    model = Traveller()
+    optimizer = sgd(model.parameters())
+    note = lambda epoch: model.journey.append(epoch)  # noqa: E731
+    fit(model, optimizer, Batches(*points), epochs=2, after_epoch=note)
+    assert model.journey == ["meta", "cpu", 1, "meta", "cpu", 2]
+
+
+def test_the_device_changes_nothing_but_the_place(points):
+    histories = []
+    for device in (None, "cpu"):
+        runs, _ = compare(
+            {"a": lambda: mlp([2, 4, 2])}, sgd, Batches(*points), seeds=[0], epochs=2, device=device
+        )
+        histories.append(runs["a"][0].train_loss)
+    # An accelerator rounds otherwise; on the CPU the numbers are equal.
+    assert histories[0] == pytest.approx(histories[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_batch_needs_a_sample(points, size):
+    with pytest.raises(ValueError, match=f"batch_size={size}: a batch needs at least one sample"):
+        Batches(*points, size)
