@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+COLAB := $(VENV)/colab/.ready
 
 # Kernels of this environment come before those in the user's home.
 export JUPYTER_PREFER_ENV_PATH := 1
@@ -35,7 +36,7 @@ test-browser: book ## look at every page of the built book in Chromium
 	$(BIN)/pytest -m browser tests/book/test_pages.py tests/book/test_pdf.py --dist loadgroup
 	if { command -v chromium || command -v chromium-browser; } > /dev/null; then $(BIN)/python benchmarks/page_weight.py _build/html; fi
 
-test-standalone: $(READY) ## run every standalone notebook in an empty folder
+test-standalone: $(COLAB) ## run every standalone notebook in an empty folder, as on Colab
 	$(BIN)/pytest -m slow tests/book/test_standalone.py --dist load
 
 release: $(READY) ## write the assignments for students, without solutions, into assignments/release
@@ -78,6 +79,12 @@ $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.txt)"
 	$(BIN)/uv pip install --python $(BIN)/python -r requirements.txt --editable .
+	@touch $@
+
+# A second environment, with what Colab offers and without this project.
+$(COLAB): tests/book/colab.txt $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
+	$(BIN)/uv pip install --python $(@D)/bin/python -r $<
 	@touch $@
 
 .PHONY: help book test run chapter standalone pdf test-browser test-standalone release grade marking test-grading
