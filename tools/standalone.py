@@ -25,8 +25,8 @@ from tools.plain import labels, plain
 # What a notebook may use, and Colab or the folder may lack.
 EXTRA = ("tqdm", "requests", "torchvision", "torchinfo", "safetensors", "tensorboard")
 PREAMBLE = """**This notebook stands alone.** It runs on Colab, or in an empty folder with PyTorch,
-scikit-learn and Matplotlib. The next cells write what it needs of the course into this folder: the
-package `normlab`, its figures and its exercises. Run them once; they are there to be read."""
+scikit-learn and Matplotlib. The next cells write what it needs of the course into this folder, such
+as modules of the package `normlab`. Run them once; they are there to be read."""
 SOLUTION = "# @title Solution\n"  # Colab folds the cell under this title
 
 
