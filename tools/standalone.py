@@ -63,9 +63,6 @@ def standalone(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-# --- the package --------------------------------------------------------------------------------
-
-
 def package_cells(notebook: NotebookNode) -> list[NotebookNode]:
     """Return the cells that install what a notebook may be lacking, and write what it imports."""
     code = [cell.source for cell in code_cells(notebook)]
