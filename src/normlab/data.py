@@ -69,47 +69,6 @@ def circles(n: int = 2000, noise: float = 0.1, factor: float = 0.4, seed: int = 
     return train_x, train_y, test_x, test_y
 
 
-def rgb_map(n_train: int = 1000, n_test: int = 300, seed: int = 0) -> Split:
-    """Return colours r, g, b, uniform in [-1, 1], and three functions of them to learn.
-
-    The targets are r + 2g + 3b, r^2 + 2g^2 + 3b^2 and -3r - 4g - 5b.
-
-    Returns:
-        Inputs and targets, float64 [N, 3], for training and tests.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    rgb = 2 * torch.rand(n_train + n_test, 3, dtype=torch.float64, generator=generator) - 1
-    r, g, b = rgb.T
-    functions = r + 2 * g + 3 * b, r**2 + 2 * g**2 + 3 * b**2, -3 * r - 4 * g - 5 * b
-    targets = torch.stack(functions, dim=1)  # [N, 3]
-    return rgb[:n_train], targets[:n_train], rgb[n_train:], targets[n_train:]
-
-
-def noisy_line(n: int = 10, noise: float = 0.5, seed: int = 0) -> Split:
-    """Return `n` training points of y = 1.5 x + noise, with x evenly spaced from -1 to 1.
-
-    The 200 test points follow the same law, with noise of their own, on a finer grid: a test on the
-    training inputs would not look between them.
-
-    Args:
-        n: number of training points.
-        noise: standard deviation of the noise, in the unit of y.
-        seed: of the noise.
-
-    Returns:
-        Inputs and targets, float32 [N, 1], for training and tests.
-    """
-    generator = torch.Generator().manual_seed(seed)
-
-    def measure(x: Tensor) -> tuple[Tensor, Tensor]:
-        y = 1.5 * x + noise * torch.randn(len(x), generator=generator)
-        return x[:, None], y[:, None]
-
-    train = measure(torch.linspace(-1, 1, n))
-    test = measure(torch.linspace(-0.99, 0.99, 200))
-    return *train, *test
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageData:
     """Small colour images with their classes. Printed, it says which, how many and from where.

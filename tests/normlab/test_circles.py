@@ -1,8 +1,8 @@
-"""The two small data sets of the chapter on first experiments."""
+"""The circles."""
 
 import torch
 
-from normlab.data import circles, rgb_map
+from normlab.data import circles
 
 
 def test_circles_come_with_seventy_percent_for_training():
@@ -38,26 +38,3 @@ def test_the_same_seed_gives_the_same_circles_whatever_torch_draws():
 def test_training_and_test_points_differ():
     train, _, test, _ = circles(n=200)
     assert not (train[:, None] == test).all(dim=2).any()
-
-
-def test_colours_lie_between_minus_one_and_one_in_double_precision():
-    rgb, targets, test_rgb, test_targets = rgb_map()
-    assert rgb.shape == targets.shape == (1000, 3)
-    assert test_rgb.shape == test_targets.shape == (300, 3)
-    assert rgb.dtype == targets.dtype == torch.float64
-    assert -1 <= rgb.min() < -0.99 and 0.99 < rgb.max() <= 1
-
-
-def test_the_targets_are_the_three_functions_of_the_colour():
-    for rgb, targets in (rgb_map()[:2], rgb_map()[2:]):
-        r, g, b = rgb.T
-        assert torch.allclose(targets[:, 0], r + 2 * g + 3 * b)
-        assert torch.allclose(targets[:, 1], r**2 + 2 * g**2 + 3 * b**2)
-        assert torch.allclose(targets[:, 2], -3 * r - 4 * g - 5 * b)
-
-
-def test_colours_do_not_depend_on_what_torch_drew_before():
-    first = rgb_map(10, 5)
-    torch.rand(3)
-    assert all(torch.equal(a, b) for a, b in zip(first, rgb_map(10, 5), strict=True))
-    assert not torch.equal(first[0], rgb_map(10, 5, seed=1)[0])
