@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import io
 import os
+import pickle
 import socket
 import struct
 import subprocess
@@ -258,7 +259,7 @@ def test_a_download_is_used_and_kept(load, tiny, server, cache):
     host = f"127.0.0.1:{server.server_port}"
     assert line == f"CIFAR-10: 20 training and 4 test images, downloaded from {host}"
     assert_is_the_archive(images)
-    assert kept(cache) == ["cifar-10.pt"]
+    assert kept(cache) == ["cifar-10.npz"]
 
     images, line = load(tiny)
     assert line == "CIFAR-10: 20 training and 4 test images, from the cache"
@@ -271,7 +272,7 @@ def test_the_second_mirror_is_used_where_the_first_fails(load, tiny, server, cac
     images, _ = load(replace(tiny, urls=(server.url("/first", first), *tiny.urls)))
     assert_is_the_archive(images)
     assert server.log == ["/first", "/whole"]
-    assert kept(cache) == ["cifar-10.pt"]
+    assert kept(cache) == ["cifar-10.npz"]
 
 
 def test_an_archive_that_changed_is_not_taken_from_the_cache(load, tiny, server):
@@ -293,7 +294,7 @@ def test_a_wrong_checksum_is_rejected_before_anything_is_opened(
     packed = pack({name: harmful_pickle(tmp_path / "harm") for name in NAMES})
     opened = []
     monkeypatch.setattr(tarfile, "open", lambda **kwargs: opened.append("tar"))
-    monkeypatch.setattr(data._Unpickler, "load", lambda self: opened.append("pickle"))
+    monkeypatch.setattr(pickle, "load", lambda *args, **kwargs: opened.append("pickle"))
     urls = (server.url("/other", sends(packed)),)
     _, line = load(replace(tiny, urls=urls, size=len(packed)))
     assert line == FALLBACK.format(f"127.0.0.1:{server.server_port}: wrong checksum")
@@ -351,7 +352,7 @@ def test_the_line_says_what_is_wrong_with_each_server(load, tiny, server):
 
 
 def test_two_processes_at_once_both_get_the_data(load, tiny, server, cache):
-    both_have_asked = threading.Barrier(2, timeout=60)
+    both_have_asked = threading.Barrier(2, timeout=300)
     packed = pack(batch_files())
 
     def answer(handler: Handler) -> None:
@@ -361,17 +362,17 @@ def test_two_processes_at_once_both_get_the_data(load, tiny, server, cache):
     archive = replace(tiny, urls=(server.url("/together", answer),))
     code = (
         "from normlab.data import *\n"
-        f"data = cifar10({archive!r}, patience=60)\n"
+        f"data = cifar10({archive!r}, patience=300)\n"
         "print(data.train_images.long().sum().item(), len(data.test_labels))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as other:
-        images, line = load(archive, patience=60)
-        out, _ = other.communicate(timeout=60)
+        images, line = load(archive, patience=300)
+        out, _ = other.communicate(timeout=300)
     assert_is_the_archive(images)
     assert out.splitlines() == [line, f"{images.train_images.long().sum()} 4"]
-    assert kept(cache) == ["cifar-10.pt"]
+    assert kept(cache) == ["cifar-10.npz"]
 
 
 # --- the cache ----------------------------------------------------------------------------------
@@ -398,11 +399,11 @@ def test_an_unwritable_cache_is_done_without(load, source, tmp_path, monkeypatch
 
 
 def test_a_full_disk_leaves_no_partial_file(load, source, cache, monkeypatch):
-    def save(content: object, file: io.BufferedWriter) -> None:
-        file.write(b"half of it")
+    def save(path: Path, **arrays: object) -> None:
+        path.write_bytes(b"half of it")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(torch, "save", save)
+    monkeypatch.setattr(np, "savez", save)
     with pytest.warns(UserWarning, match="No space left"):
         _, line = load(source[0])
     assert line.startswith("CIFAR-10: 20 training")
@@ -410,11 +411,11 @@ def test_a_full_disk_leaves_no_partial_file(load, source, cache, monkeypatch):
 
 
 def test_an_interrupted_save_leaves_no_partial_file(source, cache, monkeypatch):
-    def save(content: object, file: io.BufferedWriter) -> None:
-        file.write(b"half of it")
+    def save(path: Path, **arrays: object) -> None:
+        path.write_bytes(b"half of it")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(torch, "save", save)
+    monkeypatch.setattr(np, "savez", save)
     with pytest.raises(KeyboardInterrupt):
         cifar10(source[0])
     assert kept(cache) == []
@@ -439,15 +440,15 @@ def replace_by_text(content: bytearray) -> None:
 @pytest.mark.parametrize("damage", [empty, cut, flip_a_pixel, replace_by_text])
 def test_a_damaged_cache_is_rebuilt(load, tiny, server, cache, damage):
     load(tiny)
-    content = bytearray((cache / "cifar-10.pt").read_bytes())
+    content = bytearray((cache / "cifar-10.npz").read_bytes())
     damage(content)
-    (cache / "cifar-10.pt").write_bytes(content)
-    with pytest.warns(UserWarning, match=r"cifar-10.pt in the cache cannot be used"):
+    (cache / "cifar-10.npz").write_bytes(content)
+    with pytest.warns(UserWarning, match=r"cifar-10.npz in the cache cannot be used"):
         images, line = load(tiny)
     assert "downloaded" in line
     assert_is_the_archive(images)
     assert load(tiny)[1].endswith("from the cache")
-    assert kept(cache) == ["cifar-10.pt"]
+    assert kept(cache) == ["cifar-10.npz"]
 
 
 def test_a_harmful_cache_file_is_not_opened(load, tiny, cache, tmp_path):
@@ -456,7 +457,7 @@ def test_a_harmful_cache_file_is_not_opened(load, tiny, cache, tmp_path):
             return os.mkdir, (str(tmp_path / "harm"),)
 
     cache.mkdir()
-    torch.save({"key": Harm()}, cache / "cifar-10.pt")
+    np.savez(cache / "cifar-10.npz", key=np.array(Harm(), dtype=object))
     with pytest.warns(UserWarning, match="cannot be used"):
         images, _ = load(tiny)
     assert_is_the_archive(images)
@@ -485,11 +486,10 @@ def test_a_torchvision_folder_is_read(load, tmp_path, cache, monkeypatch, inside
     assert kept(cache) == []
 
 
-def test_a_damaged_batch_is_an_error_and_is_not_opened(tmp_path, monkeypatch):
+def test_a_damaged_or_planted_batch_is_an_error_and_is_not_opened(tmp_path, monkeypatch):
     files = {**batch_files(), "data_batch_3": harmful_pickle(tmp_path / "harm")}
     folder = write_batches(tmp_path / "images", files)
     monkeypatch.setenv("NORMLAB_CIFAR10", str(folder))
-    monkeypatch.setitem(data._ALLOWED, ("os", "mkdir"), os.mkdir)
     with pytest.raises(ValueError, match=r"data_batch_3 in .*images.* is damaged"):
         cifar10(describe(batch_files()))
     assert not (tmp_path / "harm").exists()
@@ -503,21 +503,6 @@ def test_a_missing_batch_is_an_error(tmp_path, monkeypatch, gone):
     monkeypatch.setenv("NORMLAB_CIFAR10", str(folder))
     with pytest.raises(FileNotFoundError, match=r"images.* lacks .*test_batch: copy the folder"):
         cifar10(describe(batch_files()))
-
-
-def test_a_harmful_pickle_is_refused_even_with_the_right_checksum(
-    server, tmp_path, cache, monkeypatch
-):
-    files = {**batch_files(), "test_batch": harmful_pickle(tmp_path / "harm")}
-    packed = pack(files)
-    archive = describe(files, packed, server.url("/harm", sends(packed)))
-    with pytest.raises(ValueError, match=r"test_batch .* not safe to open: it asks for os.mkdir"):
-        cifar10(archive)
-    monkeypatch.setenv("NORMLAB_CIFAR10", str(write_batches(tmp_path / "images", files)))
-    with pytest.raises(ValueError, match=r"test_batch in .*images.* not safe to open"):
-        cifar10(archive)
-    assert not (tmp_path / "harm").exists()
-    assert kept(cache) == []
 
 
 def test_the_checksums_are_those_of_torchvision():
