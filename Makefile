@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 COLAB := $(VENV)/colab/.ready
+OLDEST := $(VENV)/oldest/bin/python
+OLDEST_TORCH := $(shell sed -n 's/.*"torch>=\([0-9.]*\)".*/\1/p' pyproject.toml)
 
 # Kernels of this environment come before those in the user's home.
 export JUPYTER_PREFER_ENV_PATH := 1
@@ -38,6 +40,11 @@ test-browser: book ## look at every page of the built book in Chromium
 
 test-standalone: $(COLAB) ## run every standalone notebook in an empty folder, as on Colab
 	$(BIN)/pytest -m slow tests/book/test_standalone.py --dist load
+
+test-oldest: ## test the package with the oldest PyTorch that pyproject.toml allows
+	$(PYTHON) -m venv --clear $(VENV)/oldest
+	$(OLDEST) -m pip install --quiet "torch==$(OLDEST_TORCH).*" --editable ".[test]"
+	$(OLDEST) -m pytest tests/normlab
 
 release: $(READY) ## write the assignments for students, without solutions, into assignments/release
 	$(BIN)/python -m classroom.release $(A)
@@ -87,5 +94,5 @@ $(COLAB): tests/book/colab.txt $(READY)
 	$(BIN)/uv pip install --python $(@D)/bin/python -r $<
 	@touch $@
 
-.PHONY: help book test run chapter standalone pdf test-browser test-standalone release grade marking test-grading
+.PHONY: help book test run chapter standalone pdf test-browser test-standalone test-oldest release grade marking test-grading
 .PHONY: lab lint format requirements clean

@@ -40,10 +40,14 @@ def full_or_quick(full: Setting, quick: Setting) -> Setting:
 
 
 def seed_everything(seed: int) -> None:
-    """Start the random numbers of Python, NumPy and torch from `seed`."""
+    """Start the random numbers of Python, NumPy and torch, on every device, from `seed`.
+
+    From then on cuDNN uses only methods that give the same result each time.
+    """
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+    torch.backends.cudnn.deterministic = True
 
 
 @dataclass

@@ -56,6 +56,12 @@ def test_less_is_done_only_where_the_environment_asks_for_it(monkeypatch, value,
     assert full_or_quick(10, quick=2) == chosen
 
 
+def test_a_seed_asks_cudnn_for_results_that_repeat(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    seed_everything(0)
+    assert torch.backends.cudnn.deterministic
+
+
 def test_an_unknown_choice_of_quick_is_an_error(monkeypatch):
     monkeypatch.setenv("NORMLAB_QUICK", "yes")
     with pytest.raises(ValueError, match="NORMLAB_QUICK=yes is unknown: set it to 1, or unset it"):
