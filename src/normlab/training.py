@@ -130,10 +130,11 @@ def pick_device(device: Device = None, model: nn.Module | None = None) -> torch.
     Raises:
         ValueError: there is no such device here.
     """
+    available = torch.accelerator.is_available()  # torch 2.6 raises if asked for what is not there
+    accelerator = torch.accelerator.current_accelerator() if available else None
     if device is None:
         home = _home(model) if model is not None else torch.device("cpu")
-        accelerator = torch.accelerator.current_accelerator()
-        if home.type != "cpu" or accelerator is None or not torch.accelerator.is_available():
+        if home.type != "cpu" or accelerator is None:
             return home
         # Apple's GPUs have no double precision.
         doubles = model is not None and any(p.dtype == torch.float64 for p in model.parameters())
@@ -141,7 +142,7 @@ def pick_device(device: Device = None, model: nn.Module | None = None) -> torch.
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        known = ["cpu"] + ([str(a)] if (a := torch.accelerator.current_accelerator()) else [])
+        known = ["cpu", str(accelerator)] if accelerator else ["cpu"]
         raise ValueError(
             f"device {str(device)!r} cannot be used here: name one of {known}, or None for the "
             "fastest of them"

@@ -175,8 +175,14 @@ def accelerator(monkeypatch):
 
 
 def test_a_machine_without_an_accelerator_computes_on_the_cpu(monkeypatch):
+    def none_is_there():  # as torch 2.6
+        raise RuntimeError("Cannot access accelerator device when none is available.")
+
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", none_is_there)
     assert pick_device() == torch.device("cpu")
+    with pytest.raises(ValueError, match=r"name one of \['cpu'\]"):
+        pick_device("gpu")
 
 
 def test_the_accelerator_computes_where_there_is_one(accelerator):
