@@ -40,7 +40,8 @@ def missing(entry: Entry, pages: dict[str, str]) -> list[str]:
 
 @pytest.mark.parametrize("entry", CHAPTERS, ids=lambda entry: entry.path.stem)
 def test_the_pages_know_the_chapter(entry: Entry) -> None:
-    assert missing(entry, PAGES) == []
+    lacking = missing(entry, PAGES)
+    assert not lacking, "\n".join(lacking)
 
 
 def test_a_chapter_that_the_pages_do_not_know_is_found() -> None:
