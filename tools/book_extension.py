@@ -1,9 +1,8 @@
 """What the book needs of Sphinx and no other extension gives."""
 
-import os
 import re
 import sys
-from html import escape, unescape
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -15,71 +14,47 @@ from sphinx.util.nodes import make_refnode
 from sphinx_codeautolink.extension.block import CodeBlockAnalyser
 from sphinx_exercise.nodes import exercise_enumerable_node
 
-from tools import ROOT, icons, rules, standalone, teaching
-from tools.contents import Entry, map_of_chapters, position, read_contents
-from tools.exercises import LEVELS, Exercise, list_of_exercises, list_of_levels, read_exercises
-from tools.notebooks import notebooks, title
+from tools import ROOT, rules, standalone, teaching
+from tools.contents import Entry, map_of_chapters, markdown_link, position, read_contents
+from tools.exercises import LEVELS, list_of_exercises, list_of_levels
 from tools.repository import repository_address, site_address
 from tools.stamps import digest
 
 STANDALONE = "standalone"  # their folder in the built book, and in the branch that is published
 BRANCH = "gh-pages"
-CARD = "social-card.png"
+FORM = "error.yml"  # in .github/ISSUE_TEMPLATE
 EXERCISES = "appendix/exercises"  # the page that says what the levels mean, under this anchor:
 LEVELS_ANCHOR = "levels"
 
-
-class Stamps(SphinxDirective):
-    """A table of the notebooks and the stamps that `make run` gave them."""
-
-    def run(self) -> list[nodes.Node]:
-        for path in notebooks():
-            self.env.note_dependency(str(path))
-        page = Path(self.env.doc2path(self.env.docname))
-        return self.parse_text_to_nodes("\n".join(stamp_table(notebooks(), page.parent)))
-
-
-class CellTags(SphinxDirective):
-    """What the tags of cells mean."""
-
-    def run(self) -> list[nodes.Node]:
-        lines = ["| Tag | Meaning |", "|---|---|"]
-        lines += [f"| `{tag}` | {meaning} |" for tag, meaning in rules.TAGS.items()]
-        return self.parse_text_to_nodes("\n".join(lines))
+# What the theme calls "Suggest edit" and "Open issue".
+BUTTONS = {"source-edit-button": "Edit this page", "source-issues-button": "Report a problem"}
+# What is mended in the body of a page.
+MENDS = [
+    # ARIA has withdrawn these roles of a bibliography; its elements say enough.
+    (r' role="(?:doc-biblioentry|doc-backlink|list|note)"', ""),
+    # The link that sphinx-exercise makes would be underlined from the space on.
+    (r"(Solution to)(<a [^>]*>) ", r"\1 \2"),
+    # No line begins with the comma or the stop that follows a formula.
+    (
+        r'<span class="math notranslate nohighlight">[^<]*</span>[,.;:?)]+',
+        r'<span class="with-mark">\g<0></span>',
+    ),
+]
 
 
-class ChapterMap(SphinxDirective):
-    """The parts of the book with their chapters and the questions that these answer."""
+def made_of_contents(lines: Callable[[list[Entry], Path], list[str]]) -> type[SphinxDirective]:
+    """Return a directive that stands for the Markdown that a function makes of the contents.
 
-    def run(self) -> list[nodes.Node]:
-        entries = entries_to_watch(self.env)
-        folder = Path(self.env.doc2path(self.env.docname)).parent
-        return self.parse_text_to_nodes("\n".join(map_of_chapters(entries, folder)))
+    The function gets the pages of the book and the folder from which links are seen.
+    """
 
+    class MadeOfContents(SphinxDirective):
+        def run(self) -> list[nodes.Node]:
+            folder = Path(self.env.doc2path(self.env.docname)).parent
+            text = "\n".join(lines(entries_to_watch(self.env), folder))
+            return self.parse_text_to_nodes(text, allow_section_headings=True)
 
-class ChapterTimes(SphinxDirective):
-    """A table of the time that each chapter takes: to read, to run, and to solve its exercises."""
-
-    def run(self) -> list[nodes.Node]:
-        entries = entries_to_watch(self.env)
-        folder = Path(self.env.doc2path(self.env.docname)).parent
-        return self.parse_text_to_nodes("\n".join(teaching.table_of_work(entries, folder)))
-
-
-class ChapterNeeds(SphinxDirective):
-    """A drawing of the chapters with an arc from each to those that build on it."""
-
-    def run(self) -> list[nodes.Node]:
-        entries = entries_to_watch(self.env)
-        folder = Path(self.env.doc2path(self.env.docname)).parent
-        return [nodes.raw("", teaching.map_of_needs(entries, folder), format="html")]
-
-
-class StudyTime(SphinxRole):
-    """The time that some chapters take together, as in {study-time}`01 02`."""
-
-    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        return [nodes.Text(teaching.study_time(entries_to_watch(self.env), self.text))], []
+    return MadeOfContents
 
 
 def entries_to_watch(env: BuildEnvironment) -> list[Entry]:
@@ -90,27 +65,11 @@ def entries_to_watch(env: BuildEnvironment) -> list[Entry]:
     return entries
 
 
-class Exercises(SphinxDirective):
-    """What follows is made from the exercises of all chapters."""
+class StudyTime(SphinxRole):
+    """The time that some chapters take together, as in {study-time}`01 02`."""
 
-    def chapters(self) -> list[tuple[Entry, list[Exercise]]]:
-        return read_exercises(entries_to_watch(self.env))
-
-
-class ExerciseLevels(Exercises):
-    """The levels of difficulty, and how many exercises have each."""
-
-    def run(self) -> list[nodes.Node]:
-        return self.parse_text_to_nodes("\n".join(list_of_levels(self.chapters())))
-
-
-class ExerciseList(Exercises):
-    """All exercises by part and chapter: difficulty, link, and the name of the function."""
-
-    def run(self) -> list[nodes.Node]:
-        folder = Path(self.env.doc2path(self.env.docname)).parent
-        text = "\n".join(list_of_exercises(self.chapters(), folder))
-        return self.parse_text_to_nodes(text, allow_section_headings=True)
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        return [nodes.Text(teaching.study_time(entries_to_watch(self.env), self.text))], []
 
 
 class Level(SphinxRole):
@@ -133,20 +92,26 @@ def show_levels(app: Sphinx, doctree: nodes.document, page: str) -> None:
                 exercise[0] += [nodes.Text(" "), make_refnode(app.builder, *link)]
 
 
-def stamp_table(paths: list[Path], folder: Path) -> list[str]:
-    """Return the stamps as lines of a Markdown table, with links as seen from `folder`."""
+def stamp_table(entries: list[Entry], folder: Path) -> list[str]:
+    """Return the stamps that `make run` gave the notebooks, as a Markdown table."""
     lines = [
         "| Notebook | Images | torch | Minutes | Code (sha256) |",
         "|---|---|---|--:|---|",
     ]
-    for path in paths:
-        notebook = nbformat.read(path, as_version=4)
-        link = f"[{title(notebook)}]({Path(os.path.relpath(path, folder)).as_posix()})"
-        cells = [link, "not run yet", "", "", ""]
-        if stamp := notebook.metadata.get("normlab"):
-            cells[1:] = [stamp.data, stamp.torch, f"{stamp.minutes:.1f}", f"`{digest(stamp.code)}`"]
-        lines.append(f"| {' | '.join(cells)} |")
+    for entry in entries:
+        if entry.path.suffix == ".ipynb":
+            cells = [markdown_link(entry, folder), "not run yet", "", "", ""]
+            if stamp := nbformat.read(entry.path, as_version=4).metadata.get("normlab"):
+                minutes, code = f"{stamp.minutes:.1f}", f"`{digest(stamp.code)}`"
+                cells[1:] = [stamp.data, stamp.torch, minutes, code]
+            lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def tag_table(entries: list[Entry], folder: Path) -> list[str]:
+    """Return what the tags of cells mean, as a Markdown table."""
+    lines = ["| Tag | Meaning |", "|---|---|"]
+    return lines + [f"| `{tag}` | {meaning} |" for tag, meaning in rules.TAGS.items()]
 
 
 def escape_stars(app, what, name, obj, options, lines: list[str]) -> None:
@@ -167,11 +132,24 @@ def allow_sections_without_title() -> None:
 
 
 def find_repository(app: Sphinx, config) -> None:
-    """Show buttons that lead to the repository if its address is known, and only then."""
+    """Show what leads to the repository or needs its address, where somebody knows it."""
     options = config.html_theme_options
-    address = repository_address(options.get("repository_url"), os.environ, Path(app.srcdir))
-    options["repository_url"] = address or ""
-    options["use_repository_button"] = address is not None
+    address = repository_address(options.get("repository_url"), Path(app.srcdir))
+    options["repository_url"] = address
+    options["use_repository_button"] = options["use_edit_page_button"] = bool(address)
+    options["use_issues_button"] = bool(address) and "bitbucket" not in address  # the theme's limit
+    config.ogp_site_url = config.html_baseurl or site_address(address)
+
+
+def name_buttons(app: Sphinx, page: str, template: str, context, doctree) -> None:
+    """Say what the theme's buttons do; a problem is reported in the form for errors."""
+    address = app.config.html_theme_options["repository_url"]
+    for group in context["header_buttons"]:
+        for button in group.get("buttons", []):
+            if name := BUTTONS.get(button["label"]):
+                button["text"] = button["tooltip"] = name
+            if name == "Report a problem" and address.startswith("https://github.com/"):
+                button["url"] = f"{address}/issues/new?template={FORM}&place={page}"
 
 
 def offer_standalone_notebook(app: Sphinx, page: str, template: str, context, doctree) -> None:
@@ -206,41 +184,17 @@ def say_where(app: Sphinx, page: str, template: str, context, doctree) -> None:
             context["body"] = f'<p class="where">{line}</p>\n{context["body"]}'
 
 
-def describe(app: Sphinx, page: str, template: str, context, doctree) -> None:
-    """Tell networks what a link to the page shows; the picture needs the address of the site."""
-    book = icons.TITLE.replace("\n", " ")
-    heading = re.sub("<[^>]+>", "", context.get("title", book))  # of a title with code in it
-    tags = {"og:type": "website", "og:site_name": book, "og:title": unescape(heading)}
-    tags["og:description"] = icons.CLAIM
-    if site := site_address(app.config.html_theme_options["repository_url"]):
-        tags |= {"og:url": f"{site}{page}.html", "og:image": f"{site}_static/{CARD}"}
-    lines = [f'<meta property="{name}" content="{escape(text)}">' for name, text in tags.items()]
-    context["metatags"] = context.get("metatags", "") + "\n".join(lines)
+def drop_unknown_addresses(app: Sphinx, page: str, template: str, context, doctree) -> None:
+    """Leave the address and the picture to those who know where the book will be published."""
+    if doctree is not None and not app.config.ogp_site_url:
+        tag = r'<meta property="og:(url|image|image:alt)" [^>]*>\n'
+        context["metatags"] = re.sub(tag, "", context["metatags"])
 
 
-def draw_social_card(app: Sphinx, exception: Exception | None) -> None:
-    if exception is None and app.builder.format == "html":
-        icons.social_card(Path(app.outdir) / "_static" / CARD)
-
-
-def mend_roles(app: Sphinx, page: str, template: str, context, doctree) -> None:
-    """Take the roles off the bibliography that ARIA has withdrawn; its elements say enough."""
-    roles = r' role="(doc-biblioentry|doc-backlink|list|note)"'
-    if "doc-biblioentry" in context.get("body", ""):
-        context["body"] = re.sub(roles, "", context["body"])
-
-
-def mend_titles_of_solutions(app: Sphinx, page: str, template: str, context, doctree) -> None:
-    """Take the space out of the link that sphinx-exercise makes: it would be underlined."""
+def mend_body(app: Sphinx, page: str, template: str, context, doctree) -> None:
     if doctree is not None:
-        context["body"] = re.sub(r"(Solution to)(<a [^>]*>) ", r"\1 \2", context["body"])
-
-
-def keep_marks_with_formulas(app: Sphinx, page: str, template: str, context, doctree) -> None:
-    """Let no line begin with the comma or the stop that follows a formula."""
-    formula = r'<span class="math notranslate nohighlight">[^<]*</span>[,.;:?)]+'
-    if doctree is not None:
-        context["body"] = re.sub(formula, r'<span class="with-mark">\g<0></span>', context["body"])
+        for pattern, new in MENDS:
+            context["body"] = re.sub(pattern, new, context["body"])
 
 
 def drop_thebe(app: Sphinx, page: str, template: str, context, doctree) -> None:
@@ -254,31 +208,37 @@ def drop_thebe(app: Sphinx, page: str, template: str, context, doctree) -> None:
 
 def write_standalone_notebooks(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
-        standalone.main(Path(app.outdir) / STANDALONE)
+        pages = [Path(app.env.doc2path(page)) for page in sorted(app.env.found_docs)]
+        notebooks = [page for page in pages if page.suffix == ".ipynb"]
+        standalone.write(notebooks, Path(app.outdir) / STANDALONE)
 
 
 def setup(app: Sphinx) -> dict:
     sys.path.append(str(ROOT / "chapters"))  # sphinx-codeautolink imports what a chapter imports
     allow_sections_without_title()
-    app.connect("autodoc-process-docstring", escape_stars)
-    app.add_directive("stamps", Stamps)
-    app.add_directive("cell-tags", CellTags)
-    app.add_directive("chapter-map", ChapterMap)
-    app.add_directive("exercise-levels", ExerciseLevels)
-    app.add_directive("exercise-list", ExerciseList)
+    for name, lines in {
+        "stamps": stamp_table,
+        "cell-tags": tag_table,
+        "chapter-map": map_of_chapters,
+        "chapter-needs": teaching.map_of_needs,
+        "chapter-times": teaching.table_of_work,
+        "exercise-levels": list_of_levels,
+        "exercise-list": list_of_exercises,
+    }.items():
+        app.add_directive(name, made_of_contents(lines))
     app.add_role("level", Level())
-    app.connect("doctree-resolved", show_levels)  # sphinx-exercise has written the titles
-    app.add_directive("chapter-times", ChapterTimes)
-    app.add_directive("chapter-needs", ChapterNeeds)
     app.add_role("study-time", StudyTime())
+    app.connect("autodoc-process-docstring", escape_stars)
     app.connect("config-inited", find_repository, priority=100)  # before the theme reads it
-    app.connect("html-page-context", offer_standalone_notebook, priority=600)  # after the theme
-    app.connect("html-page-context", say_where, priority=600)
-    app.connect("html-page-context", describe, priority=600)
-    app.connect("html-page-context", mend_roles, priority=600)
-    app.connect("html-page-context", mend_titles_of_solutions, priority=600)
-    app.connect("html-page-context", keep_marks_with_formulas, priority=600)
-    app.connect("html-page-context", drop_thebe, priority=600)
+    app.connect("doctree-resolved", show_levels)  # sphinx-exercise has written the titles
+    for change in (
+        name_buttons,
+        offer_standalone_notebook,
+        say_where,
+        drop_unknown_addresses,
+        mend_body,
+        drop_thebe,
+    ):
+        app.connect("html-page-context", change, priority=600)  # after the theme
     app.connect("build-finished", write_standalone_notebooks)
-    app.connect("build-finished", draw_social_card)
     return {"parallel_read_safe": True}

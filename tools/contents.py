@@ -73,10 +73,13 @@ def markdown_link(entry: Entry, folder: Path) -> str:
     return f"[{entry.title}]({Path(os.path.relpath(entry.path, folder)).as_posix()})"
 
 
+def settings(root: Path) -> dict:
+    return yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+
+
 def moved(root: Path) -> dict[str, str]:
     """Return where pages are that moved: old address to new one, as in "chapters/01-a.html"."""
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    redirects = config["sphinx"]["config"]["redirects"]
+    redirects = settings(root)["sphinx"]["config"]["redirects"]
     return {f"{old}.html": f"{old.rpartition('/')[0]}/{new}" for old, new in redirects.items()}
 
 

@@ -1,7 +1,6 @@
 """The exercises of the book: where they stand, how difficult they are, and what checks them."""
 
 import ast
-import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from tools.contents import Entry
+from tools.contents import Entry, markdown_link
 from tools.markdown import Directive, read
 from tools.notebooks import parse
 
@@ -75,8 +74,9 @@ def read_exercises(entries: list[Entry]) -> list[tuple[Entry, list[Exercise]]]:
     return [(entry, found) for entry, found in read if found]
 
 
-def list_of_levels(chapters: list[tuple[Entry, list[Exercise]]]) -> list[str]:
+def list_of_levels(entries: list[Entry], folder: Path) -> list[str]:
     """Return what each level means and how many exercises have it, in Markdown."""
+    chapters = read_exercises(entries)
     counts = Counter(exercise.level for _, found in chapters for exercise in found)
     lines = [
         f"The book has {counts.total()} exercises in {len(chapters)} chapters, at three levels.",
@@ -88,18 +88,17 @@ def list_of_levels(chapters: list[tuple[Entry, list[Exercise]]]) -> list[str]:
     return lines
 
 
-def list_of_exercises(chapters: list[tuple[Entry, list[Exercise]]], folder: Path) -> list[str]:
+def list_of_exercises(entries: list[Entry], folder: Path) -> list[str]:
     """Return all exercises in Markdown, under a heading for each part and chapter.
 
     Links are as seen from `folder`.
     """
     lines, part = [], None
-    for entry, found in chapters:
+    for entry, found in read_exercises(entries):
         if entry.part != part:
             part = entry.part
             lines += [f"## {part}", ""]
-        link = Path(os.path.relpath(entry.path, folder)).as_posix()
-        lines += [f"### [{entry.title}]({link})", ""]
+        lines += [f"### {markdown_link(entry, folder)}", ""]
         for exercise in found:
             reference = f"{{numref}}`{{number}}. {exercise.title} <{exercise.label}>`"
             lines.append(f"- {{level}}`{exercise.level}` {reference} `{exercise.check}`")

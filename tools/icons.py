@@ -1,6 +1,6 @@
 """The small picture of the browser's tab and the card that networks show for a link, drawn by code.
 
-python -m tools.icons     writes _static/favicon.svg
+python -m tools.icons     writes both into _static; the build of the book takes them from there
 """
 
 import math
@@ -11,10 +11,10 @@ import matplotlib.pyplot as plt
 
 from normlab.style import COLORS
 from tools import ROOT
+from tools.contents import settings
 from tools.notebooks import COVER
 
-FAVICON = ROOT / "_static" / "favicon.svg"
-TITLE = "Batch Normalization,\nInside Out"
+FAVICON, CARD = ROOT / "_static" / "favicon.svg", ROOT / "_static" / "social-card.png"
 CLAIM = "Every claim is a cell that runs, and every cell is a test."
 
 
@@ -33,7 +33,8 @@ def favicon() -> str:
 def social_card(path: Path) -> None:
     """Write a PNG of 1200 x 630: the title of the course over the figure of the home page."""
     figure = plt.figure(figsize=(12, 6.3), dpi=100, facecolor="white")
-    figure.text(0.06, 0.9, TITLE, fontsize=40, fontweight="bold", color="#222222", va="top")
+    title = settings(ROOT)["title"].replace(", ", ",\n")
+    figure.text(0.06, 0.9, title, fontsize=40, fontweight="bold", color="#222222", va="top")
     figure.text(0.06, 0.6, CLAIM, fontsize=20, color="#555555", va="top")
     ax = figure.add_axes((0.06, 0.04, 0.88, 0.49))
     ax.imshow(matplotlib.image.imread(COVER))
@@ -44,3 +45,4 @@ def social_card(path: Path) -> None:
 
 if __name__ == "__main__":
     FAVICON.write_text(favicon(), encoding="utf-8")
+    social_card(CARD)

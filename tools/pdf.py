@@ -27,13 +27,12 @@ from tqdm import tqdm
 
 from tools import ROOT
 from tools.chromium import CHROMIUM
-from tools.contents import Entry, read_contents
-from tools.icons import TITLE
+from tools.contents import Entry, read_contents, settings
 
 SCALE = 0.8  # lets 80 columns of code fit on A4
 FULL_SIZE = {"appendix/cheat-sheet"}  # is made for one sheet of A4 as it stands
 HOME, CONTENTS = "index", "contents"
-BOOK_TITLE = TITLE.replace("\n", " ")
+BOOK_TITLE = settings(ROOT)["title"]
 STYLE = """<style>
 @page { size: A4; margin: 0 }
 body { margin: 0; font-family: sans-serif; color: #333 }

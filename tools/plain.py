@@ -105,7 +105,7 @@ def elsewhere(label: str) -> str:
     for name, heading, numbers in labelled():
         if label in numbers:
             return f"{numbers[label].lower()} of [{heading}]({name})"
-    raise ValueError(f"no notebook labels {label}")
+    raise ValueError(f"no equation, figure or exercise of a notebook is {label}: write a link")
 
 
 @cache

@@ -84,15 +84,18 @@ def package_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return cells if carried else []
 
 
-def main(folder: str | Path, *names: str) -> None:
-    """Write the standalone copies of the notebooks `names`, or of all, into `folder`."""
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    for path in find(list(names)):
+def write(paths: list[Path], folder: Path) -> None:
+    """Write the standalone copies of some notebooks into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in paths:
         notebook = standalone(nbformat.read(path, as_version=4))
         nbformat.validate(notebook)
-        nbformat.write(notebook, target / path.name)
-    print(f"wrote {len(find(list(names)))} notebooks into {folder}")
+        nbformat.write(notebook, folder / path.name)
+    print(f"wrote {len(paths)} notebooks into {folder}")
+
+
+def main(folder: str, *names: str) -> None:
+    write(find(list(names)), Path(folder))
 
 
 if __name__ == "__main__":

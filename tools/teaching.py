@@ -125,7 +125,7 @@ def needs(entry: Entry) -> dict[str, bool]:
     return found
 
 
-def map_of_needs(entries: list[Entry], folder: Path) -> str:
+def map_of_needs(entries: list[Entry], folder: Path) -> list[str]:
     """Draw the chapters below one another, with an arc from each to those that build on it."""
     rows = {number(entry): i for i, entry in enumerate(chapters(entries))}
     arcs, titles = [], []
@@ -145,11 +145,12 @@ def map_of_needs(entries: list[Entry], folder: Path) -> str:
     label = "Chapters and what they build on: " + "; ".join(
         f"{entry.plain_title}: {described(entry, entries)}" for entry in chapters(entries)
     )
-    return (
+    svg = (
         f'<svg class="needs" viewBox="0 0 370 {len(rows) * ROW}" role="group"'
         f' aria-label="{escape(label)}">'
         f'<g class="arcs">{"".join(arcs)}</g>{"".join(titles)}</svg>'
     )
+    return ["```{raw} html", svg, "```"]
 
 
 def described(entry: Entry, entries: list[Entry]) -> str:

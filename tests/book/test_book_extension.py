@@ -1,5 +1,6 @@
 """What tools/book_extension.py adds to the book."""
 
+import subprocess
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -8,18 +9,20 @@ from unittest.mock import Mock
 
 import nbformat
 import pytest
+from matplotlib.testing.compare import compare_images
 from nbformat.v4 import new_markdown_cell, new_notebook
 from PIL import Image
 
-from tools import icons
+from tools import ROOT, icons
 from tools.book_extension import (
-    describe,
+    drop_unknown_addresses,
     escape_stars,
     find_repository,
     offer_standalone_notebook,
     setup,
     stamp_table,
 )
+from tools.contents import Entry
 from tools.repository import VARIABLE
 from tools.stamps import digest
 
@@ -56,80 +59,92 @@ def test_the_table_of_stamps_links_each_notebook_and_shows_its_stamp(tmp_path: P
     nbformat.write(notebook, path)
     code = digest({"cells": "01"})
     row = f"| [A title](../chapters/01-a.ipynb) | none | 2.15.0 | 0.2 | `{code}` |"
-    assert stamp_table([path], tmp_path / "appendix")[2:] == [row]
+    entries = [Entry(path, "Part I", "A title", "", ""), Entry(tmp_path / "b.md", "", "B", "", "")]
+    assert stamp_table(entries, tmp_path / "appendix")[2:] == [row]
 
 
-def buttons(
-    folder: Path, address: str = "", page: str = "chapters/03-a", suffix: str = ".ipynb"
-) -> dict[str, str]:
-    """Return the addresses behind the buttons of a page, by label or text."""
-    config = SimpleNamespace(html_theme_options={"repository_url": address})
-    env = SimpleNamespace(doc2path=lambda page: page + suffix)
-    app = SimpleNamespace(srcdir=folder, config=config, env=env)
-    download = {"text": ".ipynb", "url": "_sources/chapters/03-a.ipynb"}
-    group = {"label": "download-buttons", "buttons": [download]}
-    context = {"header_buttons": [group], "pathto": lambda target, _: f"../{target}"}
-    find_repository(app, config)
-    offer_standalone_notebook(app, page, "page.html", context, doctree=object())
-    shown = {b["label"]: b["url"] for b in context["header_buttons"] if b is not group}
-    if config.html_theme_options["use_repository_button"]:
-        shown["repository"] = config.html_theme_options["repository_url"]
-    return {"download": download["url"], **shown}
+def found(folder: Path, address: str = "", baseurl: str = "") -> SimpleNamespace:
+    """Return the configuration of a book that gives or finds its address."""
+    options = {"repository_url": address}
+    config = SimpleNamespace(html_theme_options=options, html_baseurl=baseurl)
+    find_repository(SimpleNamespace(srcdir=folder), config)
+    return config
 
 
-def test_without_an_address_a_page_offers_the_download_alone(tmp_path: Path) -> None:
-    assert buttons(tmp_path) == {"download": "../standalone/03-a.ipynb"}
-
-
-def test_with_an_address_a_page_leads_to_the_repository_and_to_colab(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    colab = "https://colab.research.google.com/github/a/b/blob/gh-pages/standalone/03-a.ipynb"
-    expected = {
-        "download": "../standalone/03-a.ipynb",
-        "colab-button": colab,
-        "repository": "https://github.com/a/b",
+def test_without_an_address_no_button_leads_to_the_repository(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    config = found(tmp_path)
+    assert config.html_theme_options == {
+        "repository_url": "",
+        "use_repository_button": False,
+        "use_edit_page_button": False,
+        "use_issues_button": False,
     }
-    assert buttons(tmp_path, "https://github.com/a/b") == expected
-    monkeypatch.setenv(VARIABLE, "https://github.com/a/b")
-    assert buttons(tmp_path) == expected
+    assert config.ogp_site_url == ""
 
 
-def test_colab_opens_nothing_that_is_not_on_github(tmp_path: Path) -> None:
-    assert buttons(tmp_path, "https://gitlab.com/a/b").keys() == {"download", "repository"}
+def test_with_an_address_all_buttons_do_where_the_host_has_them(tmp_path: Path) -> None:
+    options = found(tmp_path, "https://gitlab.com/a/b").html_theme_options
+    assert options["use_repository_button"] and options["use_edit_page_button"]
+    assert options["use_issues_button"]
+    options = found(tmp_path, "https://bitbucket.org/a/b").html_theme_options
+    assert options["use_edit_page_button"] and not options["use_issues_button"]
 
 
-def test_a_page_that_is_no_notebook_keeps_its_buttons(tmp_path: Path) -> None:
-    shown = buttons(tmp_path, "https://github.com/a/b", "appendix/api", ".md")
-    assert shown == {
-        "download": "_sources/chapters/03-a.ipynb",
-        "repository": "https://github.com/a/b",
-    }
+def test_the_address_of_the_site_is_that_of_github_or_the_one_given(tmp_path: Path) -> None:
+    assert found(tmp_path, "https://github.com/a/b").ogp_site_url == "https://a.github.io/b/"
+    given = found(tmp_path, "https://github.com/a/b", baseurl="https://c.org/")
+    assert given.ogp_site_url == "https://c.org/"
 
 
 @pytest.mark.parametrize(
-    ("address", "image"),
+    ("page", "address", "shown"),
     [
-        ("", None),
-        ("https://github.com/a/b", "https://a.github.io/b/_static/social-card.png"),
+        ("chapters/03-a.ipynb", "", ["../standalone/03-a.ipynb"]),
+        ("chapters/03-a.ipynb", "https://gitlab.com/a/b", ["../standalone/03-a.ipynb"]),
+        ("appendix/api.md", "https://github.com/a/b", ["_sources/03-a.ipynb"]),
     ],
 )
-def test_a_link_shows_a_picture_where_the_address_of_the_site_is_known(
-    address: str, image: str | None
+def test_only_a_notebook_is_offered_standing_alone_and_on_colab_only_from_github(
+    page: str, address: str, shown: list[str]
 ) -> None:
     config = SimpleNamespace(html_theme_options={"repository_url": address})
-    context = {"title": "<code>A</code> &quot;title&quot;", "metatags": "<meta>"}
-    describe(SimpleNamespace(config=config), "chapters/03-a", "page.html", context, None)
-    assert context["metatags"].startswith("<meta>")
-    assert 'content="A &quot;title&quot;"' in context["metatags"]
-    assert ("og:image" in context["metatags"]) == (image is not None)
-    assert image is None or image in context["metatags"]
+    app = SimpleNamespace(config=config, env=SimpleNamespace(doc2path=lambda _: page))
+    download = {"text": ".ipynb", "url": "_sources/03-a.ipynb"}
+    context = {
+        "header_buttons": [{"label": "download-buttons", "buttons": [download]}],
+        "pathto": lambda target, _: f"../{target}",
+    }
+    name = page.partition(".")[0]
+    offer_standalone_notebook(app, name, "page.html", context, doctree=object())
+    assert [b["url"] for group in context["header_buttons"] for b in group["buttons"]] == shown
+
+
+@pytest.mark.parametrize("site", ["", "https://a.org/"])
+def test_a_page_tells_its_address_and_picture_only_where_they_are_known(site: str) -> None:
+    names = ("og:title", "og:url", "og:image", "og:image:alt", "og:description")
+    tags = [f'<meta property="{name}" content="x" />\n' for name in names]
+    context = {"metatags": "".join(tags)}
+    app = SimpleNamespace(config=SimpleNamespace(ogp_site_url=site))
+    drop_unknown_addresses(app, "a", "page.html", context, doctree=object())
+    assert context["metatags"] == "".join(tags if site else [tags[0], tags[4]])
+
+
+def test_the_build_imports_neither_torch_nor_normlab_nor_matplotlib() -> None:
+    heavy = "{'torch', 'normlab', 'matplotlib', 'sklearn'}"
+    code = f"import sys, tools.book_extension, tools.check_html; print({heavy} & {{*sys.modules}})"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.stdout == "set()\n", run.stderr
 
 
 def test_the_favicon_is_what_the_code_draws() -> None:
     assert icons.FAVICON.read_text(encoding="utf-8") == icons.favicon()
 
 
-def test_the_social_card_has_the_size_that_networks_expect(tmp_path: Path) -> None:
+def test_the_social_card_is_what_the_code_draws_in_the_size_that_networks_expect(
+    tmp_path: Path,
+) -> None:
     icons.social_card(tmp_path / "card.png")
-    assert Image.open(tmp_path / "card.png").size == (1200, 630)
+    assert Image.open(icons.CARD).size == (1200, 630)
+    # Versions of Matplotlib and its fonts differ by less than 5 in the root mean square of 255.
+    assert compare_images(str(icons.CARD), str(tmp_path / "card.png"), tol=5) is None

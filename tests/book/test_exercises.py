@@ -22,7 +22,6 @@ from tools.exercises import (
     exercises,
     list_of_exercises,
     list_of_levels,
-    read_exercises,
 )
 from tools.markdown import read
 
@@ -78,7 +77,7 @@ def test_a_level_may_stand_beside_other_classes() -> None:
 
 def test_the_list_shows_each_exercise_under_its_part_and_chapter(entries: list[Entry]) -> None:
     folder = entries[0].path.parent / "appendix"
-    assert list_of_exercises(read_exercises(entries), folder) == [
+    assert list_of_exercises(entries, folder) == [
         "## Part I",
         "",
         "### [A](../01-a.ipynb)",
@@ -96,7 +95,7 @@ def test_the_list_shows_each_exercise_under_its_part_and_chapter(entries: list[E
 
 
 def test_the_levels_are_explained_and_counted(entries: list[Entry]) -> None:
-    lines = list_of_levels(read_exercises(entries))
+    lines = list_of_levels(entries, entries[0].path.parent)
     assert lines[0] == "The book has 3 exercises in 2 chapters, at three levels."
     assert [line for line in lines if line.startswith("{level}")] == [
         "{level}`easy` (1 exercise)",

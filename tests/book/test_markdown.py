@@ -1,11 +1,11 @@
 """What tools/markdown.py reads in a text."""
 
-import yaml
 from markdown_it.renderer import RendererHTML
 from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 
 from tools import ROOT
+from tools.contents import settings
 from tools.markdown import Directive, Equation, parser, read, statements
 
 BOXES = """Before.
@@ -27,8 +27,8 @@ x = {eq}`no`
 
 
 def test_the_parser_knows_what_the_book_knows() -> None:
-    settings = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["parse"]
-    config = MdParserConfig(enable_extensions=set(settings["myst_enable_extensions"]))
+    extensions = settings(ROOT)["parse"]["myst_enable_extensions"]
+    config = MdParserConfig(enable_extensions=set(extensions))
     theirs = create_md_parser(config, RendererHTML).get_active_rules()
     ours = parser().get_active_rules()
     assert (ours["block"], ours["inline"]) == (theirs["block"], theirs["inline"])

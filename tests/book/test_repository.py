@@ -22,21 +22,27 @@ def set_remote(root: Path, address: str) -> None:
     subprocess.run(["git", "-C", root, "config", "remote.origin.url", address], check=True)
 
 
-def test_the_configuration_comes_first(cloned: Path) -> None:
-    environment = {VARIABLE: "https://github.com/from/environment"}
-    assert repository_address(ADDRESS, environment, cloned) == ADDRESS
+@pytest.fixture(autouse=True)
+def unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
 
 
-def test_the_environment_comes_second(cloned: Path) -> None:
-    assert repository_address("", {VARIABLE: ADDRESS}, cloned) == ADDRESS
+def test_the_configuration_comes_first(cloned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "https://github.com/from/environment")
+    assert repository_address(ADDRESS, cloned) == ADDRESS
+
+
+def test_the_environment_comes_second(cloned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, ADDRESS)
+    assert repository_address("", cloned) == ADDRESS
 
 
 def test_the_remote_comes_last(cloned: Path) -> None:
-    assert repository_address("", {}, cloned) == "https://github.com/git/remote"
+    assert repository_address("", cloned) == "https://github.com/git/remote"
 
 
 def test_without_any_of_them_there_is_no_address(tmp_path: Path) -> None:
-    assert repository_address("", {}, tmp_path) is None
+    assert repository_address("", tmp_path) == ""
 
 
 @pytest.mark.parametrize(
@@ -44,6 +50,7 @@ def test_without_any_of_them_there_is_no_address(tmp_path: Path) -> None:
     [
         "git@github.com:someone/course.git",
         "ssh://git@github.com/someone/course.git",
+        "ssh://git@github.com:2222/someone/course.git",
         "https://github.com/someone/course.git",
         "https://github.com/someone/course/",
         "https://user:token@github.com/someone/course.git",
@@ -51,39 +58,37 @@ def test_without_any_of_them_there_is_no_address(tmp_path: Path) -> None:
 )
 def test_a_remote_becomes_a_web_address_without_its_secrets(cloned: Path, remote: str) -> None:
     set_remote(cloned, remote)
-    assert repository_address("", {}, cloned) == ADDRESS
+    assert repository_address("", cloned) == ADDRESS
 
 
-@pytest.mark.parametrize(
-    "remote, address",
-    [
-        ("https://git.uni.org:8443/a/course.git", "https://git.uni.org:8443/a/course"),
-        ("ssh://git@git.uni.org:2222/a/course.git", "https://git.uni.org/a/course"),
-    ],
-)
-def test_a_port_is_no_folder(cloned: Path, remote: str, address: str) -> None:
-    set_remote(cloned, remote)
-    assert repository_address("", {}, cloned) == address
+def test_the_port_of_a_web_server_stays(cloned: Path) -> None:
+    set_remote(cloned, "https://gitlab.uni.org:8443/a/course.git")
+    assert repository_address("", cloned) == "https://gitlab.uni.org:8443/a/course"
 
 
 @pytest.mark.parametrize(
     "remote",
-    ["/srv/course", "../course", "file:///srv/course.git", "http://localhost:3000/a/course.git"],
+    ["/srv/github/course", "../course", "file:///srv/course.git", "http://localhost:3000/a/c.git"],
 )
 def test_a_remote_on_this_machine_is_no_address(cloned: Path, remote: str) -> None:
     set_remote(cloned, remote)
-    assert repository_address("", {}, cloned) is None
+    assert repository_address("", cloned) == ""
+
+
+def test_a_host_that_the_theme_does_not_know_is_no_address(cloned: Path) -> None:
+    set_remote(cloned, "https://git.uni.org/a/course.git")
+    assert repository_address("", cloned) == ""
 
 
 def test_the_remote_of_another_project_around_the_book_is_not_taken(cloned: Path) -> None:
     inside = cloned / "book"
     inside.mkdir()
-    assert repository_address("", {}, inside) is None
+    assert repository_address("", inside) == ""
 
 
 def test_pages_are_served_at_the_address_that_github_gives_them() -> None:
     assert site_address("https://github.com/Someone/course") == "https://someone.github.io/course/"
     own = "https://github.com/Someone/someone.github.io"
     assert site_address(own) == "https://someone.github.io/"
-    assert site_address("https://gitlab.com/someone/course") is None
-    assert site_address("") is None
+    assert site_address("https://gitlab.com/someone/course") == ""
+    assert site_address("") == ""

@@ -87,7 +87,7 @@ def test_the_map_has_an_arc_for_each_need_and_says_it_in_words(tmp_path: Path) -
         chapter(tmp_path, "02-b", [], "[a](01-a.ipynb)."),
         chapter(tmp_path, "03-c", [], "[a](01-a.ipynb). [b](02-b.ipynb) helps."),
     ]
-    drawn = map_of_needs(entries, tmp_path)
+    _, drawn, _ = map_of_needs(entries, tmp_path)
     assert (drawn.count("<path"), drawn.count("stroke-dasharray")) == (3, 1)
     assert 'href="02-b.html"' in drawn
     assert "03-c: needs 01-a, helped by 02-b" in drawn
