@@ -138,7 +138,7 @@ def test_the_build_imports_neither_torch_nor_normlab_nor_matplotlib() -> None:
 
 
 def test_the_favicon_is_what_the_code_draws() -> None:
-    assert icons.FAVICON.read_text(encoding="utf-8") == icons.favicon()
+    assert icons.FAVICON.read_text(encoding="utf-8") == icons.favicon(), "python -m tools.icons"
 
 
 def test_the_social_card_is_what_the_code_draws_in_the_size_that_networks_expect(
@@ -147,4 +147,5 @@ def test_the_social_card_is_what_the_code_draws_in_the_size_that_networks_expect
     icons.social_card(tmp_path / "card.png")
     assert Image.open(icons.CARD).size == (1200, 630)
     # Versions of Matplotlib and its fonts differ by less than 5 in the root mean square of 255.
-    assert compare_images(str(icons.CARD), str(tmp_path / "card.png"), tol=5) is None
+    difference = compare_images(str(icons.CARD), str(tmp_path / "card.png"), tol=5)
+    assert difference is None, f"python -m tools.icons draws it anew: {difference}"
