@@ -18,12 +18,13 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 from nbgrader.utils import is_grade, is_solution
 
-from classroom.course import Course, student_id, write
+from classroom.course import Course, student_id, write_at_once
 
 LARGEST = 50 * 2**20  # bytes of a notebook
 MOST = 1000  # cells
 IGNORED = re.compile(r"\.[^.]|__MACOSX$|Thumbs\.db$|desktop\.ini$", re.IGNORECASE)
 COPY = re.compile(r" ?\(\d+\)$")  # what browsers add to the second file of a name
+WRITES = "%%writefile normlab/"  # the beginning of a cell that brings a part of the package
 KEPT_TAGS = {"skip-execution"}
 NEW = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
 
@@ -49,7 +50,14 @@ class Submission:
     remarks: list[str] = field(default_factory=list)
 
 
-def find(folder: Path) -> list[Submission]:
+def package_files(release: NotebookNode) -> dict[str, str]:
+    """Return the files of normlab that a released notebook writes, as text by their path."""
+    cells = [cell.source for cell in release.cells if cell.source.startswith(WRITES)]
+    found = (source.removeprefix("%%writefile ").split("\n", 1) for source in cells)
+    return {path.strip(): text for path, text in found}
+
+
+def latest_submissions(folder: Path) -> list[Submission]:
     """Return the latest submission of every student below `folder`."""
     files = defaultdict(list)
     for path in sorted(folder.iterdir()):
@@ -71,7 +79,7 @@ def find(folder: Path) -> list[Submission]:
     return found
 
 
-def read(path: Path, wanted: str) -> NotebookNode:
+def read_submission(path: Path, wanted: str) -> NotebookNode:
     """Return the notebook of a file; in a zip file prefer the one that is called `wanted`.
 
     Raises:
@@ -80,7 +88,7 @@ def read(path: Path, wanted: str) -> NotebookNode:
     if path.suffix.lower() == ".ipynb":
         if path.stat().st_size > LARGEST:
             raise Unreadable(f"{path.name} is larger than {LARGEST // 2**20} MB")
-        return parse(path.read_bytes(), path.name)
+        return read_notebook(path.read_bytes(), path.name)
     if path.suffix.lower() != ".zip":
         raise Unreadable(f"{path.name} is neither a notebook nor a zip file")
     try:
@@ -96,10 +104,10 @@ def read(path: Path, wanted: str) -> NotebookNode:
         raise Unreadable(f"{path.name} cannot be unpacked: {error}") from error
     if len(data) > LARGEST:
         raise Unreadable(f"{name} in {path.name} is larger than {LARGEST // 2**20} MB")
-    return parse(data, name)
+    return read_notebook(data, name)
 
 
-def parse(data: bytes, name: str) -> NotebookNode:
+def read_notebook(data: bytes, name: str) -> NotebookNode:
     """Return a notebook from its file, reduced to what can be graded: the sources of its cells."""
     if not data.strip():
         raise Unreadable(f"{name} is empty")
@@ -144,7 +152,7 @@ def restore(cells: list[NotebookNode], release: NotebookNode) -> tuple[NotebookN
         grade_id = cell.pop("grade_id")
         old_id = cell.pop("old_id")
         grade_id = grade_id if grade_id in wanted else by_id.get(old_id, "")
-        if cell.source.startswith("%%writefile normlab/"):
+        if cell.source.startswith(WRITES):
             continue  # the grader has the package
         if grade_id and grade_id not in found:
             original = wanted[grade_id]
@@ -203,22 +211,24 @@ def put_back(
         found[grade_id] = cell
 
 
-def collect(course: Course, assignment: str, folder: Path) -> None:
+def collect_folder(course: Course, assignment: str, folder: Path) -> None:
     """Copy the submissions below `folder` into the course, with what is to be known of each.
 
     Raises:
-        FileNotFoundError: there is no such folder, or the assignment has not been released.
+        FileNotFoundError: there is no such folder, nothing is in it, or the assignment has not been
+            released.
     """
     if not folder.is_dir():
         raise FileNotFoundError(
             f"{folder} is no folder. Give one with a file per student: FROM=..."
         )
-    if not course.release(assignment).exists():
-        raise FileNotFoundError(f"{assignment} has not been released yet: make release")
-    release = nbformat.read(course.release(assignment), as_version=4)
-    for submission in find(folder):
+    release = course.released_notebook(assignment)
+    submissions = latest_submissions(folder)
+    if not submissions:
+        raise FileNotFoundError(f"{folder} is empty. Give a folder with a file per student.")
+    for submission in submissions:
         try:
-            cells = read(submission.path, f"{assignment}.ipynb").cells
+            cells = read_submission(submission.path, f"{assignment}.ipynb").cells
         except Unreadable as error:
             submission.remarks.append(str(error))
             cells = []
@@ -232,6 +242,7 @@ def collect(course: Course, assignment: str, folder: Path) -> None:
             notebook.cells.insert(0, new_markdown_cell(text, id="remark"))
         path = course.submitted(assignment, submission.student)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path.parent / "timestamp.txt", submission.time.strftime("%Y-%m-%d %H:%M:%S UTC"))
-        write(course.remarks(assignment, submission.student), "\n".join(submission.remarks))
-        write(path, nbformat.writes(notebook))  # last: it makes a submission of the folder
+        time = submission.time.strftime("%Y-%m-%d %H:%M:%S UTC")
+        write_at_once(path.parent / "timestamp.txt", time)
+        write_at_once(course.remarks(assignment, submission.student), "\n".join(submission.remarks))
+        write_at_once(path, nbformat.writes(notebook))  # last: it makes a submission of the folder

@@ -1,15 +1,18 @@
 """Where the parts of a course lie, and how nbgrader is set up for it."""
 
 import logging
-import os
-import sys
 import unicodedata
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import nbformat
+import nbgrader.api
+from alembic.script import ScriptDirectory
 from nbconvert.preprocessors import ClearMetadataPreprocessor
+from nbformat import NotebookNode
 from nbgrader.coursedir import CourseDirectory
+from nbgrader.dbutil import ALEMBIC_DIR
 from nbgrader.preprocessors import (
     AssignLatePenalties,
     CheckCellMetadata,
@@ -24,14 +27,16 @@ from traitlets.config import Config
 from classroom.execute import Execute
 from classroom.feedback import GetMarks
 from classroom.sandbox import Limits
-from tools import ROOT
 
 # They say nothing about our use of nbgrader.
 warnings.filterwarnings("ignore", category=SAWarning)
 logging.getLogger("traitlets").setLevel(logging.ERROR)
 
-# nbgrader starts alembic by its name.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.prefix) / "bin"), os.environ["PATH"]])
+# To learn the version of a new gradebook, nbgrader would start a process that takes seconds.
+nbgrader.api.get_alembic_version = ScriptDirectory(ALEMBIC_DIR).get_current_head
+
+
+FOLDER = Path("assignments")  # where the course lies in the project's folder
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Course:
         limits: what a submission may use.
     """
 
-    root: Path = ROOT / "assignments"
+    root: Path
     sandbox: bool = True
     limits: Limits = Limits()
 
@@ -52,15 +57,42 @@ class Course:
     def assignments(self) -> list[str]:
         return sorted(path.parent.name for path in self.root.glob("source/*/*.ipynb"))
 
+    def require(self, *assignments: str) -> None:
+        """Raise FileNotFoundError, with what there is, where one of the assignments is missing."""
+        if not self.assignments:
+            raise FileNotFoundError(
+                f"there are no assignments in {self.root / 'source'}: start in the project's "
+                "folder, or give the folder of the course with --course"
+            )
+        for name in assignments:
+            if name not in self.assignments:
+                known = ", ".join(self.assignments)
+                raise FileNotFoundError(f"there is no assignment {name!r}, but {known}")
+
     @property
     def gradebook(self) -> str:
-        return f"sqlite:///{self.root / 'gradebook.db'}"
+        return f"sqlite:///{self.gradebook_file}"
+
+    @property
+    def gradebook_file(self) -> Path:
+        return self.root / "gradebook.db"
 
     def source(self, assignment: str) -> Path:
         return self.root / "source" / assignment / f"{assignment}.ipynb"
 
-    def release(self, assignment: str) -> Path:
+    def released(self, assignment: str) -> Path:
         return self.root / "release" / assignment / f"{assignment}.ipynb"
+
+    def released_notebook(self, assignment: str) -> NotebookNode:
+        """Read what students got.
+
+        Raises:
+            FileNotFoundError: nothing has been released.
+        """
+        path = self.released(assignment)
+        if not path.exists() or not self.gradebook_file.exists():
+            raise FileNotFoundError(f"{assignment} has not been released here yet: make release")
+        return nbformat.read(path, as_version=4)
 
     def submitted(self, assignment: str, student: str) -> Path:
         return self.root / "submitted" / student / assignment / f"{assignment}.ipynb"
@@ -72,7 +104,7 @@ class Course:
     def autograded(self, assignment: str, student: str) -> Path:
         return self.root / "autograded" / student / assignment / f"{assignment}.ipynb"
 
-    def feedback(self, assignment: str, student: str) -> Path:
+    def page(self, assignment: str, student: str) -> Path:
         return self.root / "feedback" / student / assignment / f"{assignment}.html"
 
     def record(self, assignment: str, student: str) -> Path:
@@ -126,7 +158,7 @@ def student_id(name: str) -> str:
     return "".join(c if c.isalnum() or c in " ._-@'," else f"%{ord(c):02X}" for c in name)
 
 
-def write(path: Path, text: str) -> None:
+def write_at_once(path: Path, text: str) -> None:
     """Write a file in one step."""
     new = path.with_suffix(".new")
     new.write_text(text, encoding="utf-8")

@@ -35,7 +35,7 @@ class GetMarks(GetGrades):
         mark["unmarked"] = grade.needs_manual_grade
 
 
-def harmless(page: str) -> str:
+def without_scripts(page: str) -> str:
     """Return a piece of HTML without what runs or loads something; formulas become MathML.
 
     Browsers show MathML without a script.

@@ -25,10 +25,10 @@ from pathlib import Path
 import nbformat
 from tqdm import tqdm
 
-from classroom.collect import collect
-from classroom.course import Course
+from classroom.collect import collect_folder
+from classroom.course import FOLDER, Course
 from classroom.execute import imported
-from classroom.one import grade, graded
+from classroom.one import grade_one, is_graded
 from classroom.report import MARK, set_deadline, table, write_results
 from classroom.sandbox import SandboxError, available
 
@@ -66,7 +66,7 @@ def write_bytecode(course: Course, assignment: str) -> None:
 
 def grade_all(course: Course, assignment: str, processes: int) -> dict[str, str]:
     """Grade all submissions that are not; return why some of them could not be."""
-    waiting = [s for s in course.students(assignment) if not graded(course, assignment, s)]
+    waiting = [s for s in course.students(assignment) if not is_graded(course, assignment, s)]
     failed = {}
     pool = ProcessPoolExecutor(
         processes,
@@ -76,7 +76,7 @@ def grade_all(course: Course, assignment: str, processes: int) -> dict[str, str]
         initializer=end_with_parent,
     )
     with pool, tqdm(total=len(waiting), desc=assignment, unit="submission") as bar:
-        jobs = {pool.submit(grade, course, assignment, student): student for student in waiting}
+        jobs = {pool.submit(grade_one, course, assignment, student): student for student in waiting}
         try:
             for job in as_completed(jobs):
                 if error := job.exception():
@@ -88,17 +88,31 @@ def grade_all(course: Course, assignment: str, processes: int) -> dict[str, str]
     return failed
 
 
+def point_in_time(text: str) -> datetime:
+    """Read a date and a time of day; raise ArgumentTypeError where it is none."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        example = "2026-12-01 18:00"
+        raise argparse.ArgumentTypeError(f"{text!r} is no time, such as {example!r}") from None
+
+
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Grade what a class has handed in.")
+    parser = argparse.ArgumentParser(
+        description="Grade what a class has handed in.",
+        usage="make grade A=A1 FROM=folder, or python -m classroom.grade A1 folder [options]",
+    )
     parser.add_argument("assignment", help="such as A1")
     parser.add_argument("folder", nargs="?", type=Path, help="a notebook or zip file per student")
-    parser.add_argument("--deadline", type=datetime.fromisoformat, help='"2026-12-01 18:00"')
+    parser.add_argument("--deadline", type=point_in_time, help='"2026-12-01 18:00"')
     parser.add_argument("--collect", action="store_true", help="collect only, grade nothing")
     parser.add_argument("--only", metavar="STUDENT", help="grade this one, write no results")
     parser.add_argument("--no-sandbox", action="store_true", help="run the code unprotected")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="side by side")
-    parser.add_argument("--course", type=Path, default=Course.root, help="where it all lies")
+    parser.add_argument("--course", type=Path, default=FOLDER, help="where it all lies")
     options = parser.parse_args(arguments)
+    if options.processes < 1:
+        parser.error(f"{options.processes} processes cannot grade anything: give 1 or more")
     course = Course(options.course.resolve(), sandbox=not options.no_sandbox)
     assignment = options.assignment
     try:
@@ -107,15 +121,14 @@ def main(arguments: list[str] | None = None) -> int:
                 f"{reason}. Students' code would run unprotected, with your rights. "
                 "If you want that: make grade SANDBOX=none ..."
             )
-        if assignment not in course.assignments:
-            known = ", ".join(course.assignments)
-            raise FileNotFoundError(f"there is no assignment {assignment!r}, but {known}")
+        course.require(assignment)
+        course.released_notebook(assignment)
         if options.only:
-            record = grade(course, assignment, options.only)
+            record = grade_one(course, assignment, options.only)
             print(f"{options.only}: graded in {record['seconds']} s", *record["remarks"], sep="; ")
             return 0
         if options.folder:
-            collect(course, assignment, options.folder)
+            collect_folder(course, assignment, options.folder)
     except (SandboxError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -12,27 +12,35 @@ import time
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader.utils import is_grade, is_solution
 
-from classroom.course import Course, write
-from classroom.feedback import TEMPLATE, TEMPLATES, harmless
-from classroom.release import package
+from classroom.collect import package_files
+from classroom.course import Course, write_at_once
+from classroom.feedback import TEMPLATE, TEMPLATES, without_scripts
 from classroom.sandbox import SandboxError, available
 
 OURS = {"Stopped", "NotExecuted", "Tampering", "NoAnswer"}  # errors of the grader, not of Python
 
 
-def grade(course: Course, assignment: str, student: str) -> dict:
+def grade_one(course: Course, assignment: str, student: str) -> dict:
     """Grade a collected submission and return its record.
 
     Raises:
         SandboxError: student code cannot be run safely here.
+        FileNotFoundError: the submission has not been collected, or the assignment not released.
         nbgrader.converters.base.NbGraderException: nbgrader could not finish.
     """
     if course.sandbox and (reason := available()):
         raise SandboxError(reason)
+    if not course.submitted(assignment, student).exists():
+        known = ", ".join(course.students(assignment)) or "nobody"
+        raise FileNotFoundError(
+            f"nothing of {student!r} has been collected for {assignment}, but of {known}"
+        )
+    files = package_files(course.released_notebook(assignment))
     start = time.monotonic()
     coursedir = course.coursedir(assignment, student)
     marked = answers(course, assignment, student)
@@ -40,7 +48,6 @@ def grade(course: Course, assignment: str, student: str) -> dict:
         points = marks(course, assignment, student)
         marked = {name: text for name, text in marked.items() if points[name][0] is not None}
     with tempfile.TemporaryDirectory() as folder:
-        files = package(course, assignment)
         for name, text in files.items():
             path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,9 +58,9 @@ def grade(course: Course, assignment: str, student: str) -> dict:
     record = {
         "fingerprint": fingerprint(course, assignment, student),
         "seconds": round(time.monotonic() - start, 1),
-        "remarks": remarks(course.autograded(assignment, student)),
+        "remarks": problems(nbformat.read(course.autograded(assignment, student), as_version=4)),
     }
-    feedback(course, assignment, student, record)
+    write_feedback(course, assignment, student, record)
     return record
 
 
@@ -76,17 +83,17 @@ def keep_marks(course: Course, assignment: str, student: str, marked: dict[str, 
         book.db.commit()
 
 
-def feedback(course: Course, assignment: str, student: str, record: dict) -> None:
+def write_feedback(course: Course, assignment: str, student: str, record: dict) -> None:
     """Write the feedback page of a graded submission, and then its record."""
     coursedir = course.coursedir(assignment, student)
     exporter = coursedir.config.HTMLExporter
     exporter.template_name, exporter.extra_template_basedirs = TEMPLATE, [str(TEMPLATES)]
-    exporter.filters = {"harmless": harmless}
+    exporter.filters = {"without_scripts": without_scripts}
     GenerateFeedback(coursedir=coursedir, config=coursedir.config, force=True).start()
     record["shown"] = marks(course, assignment, student)
     path = course.record(assignment, student)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, json.dumps(record))
+    write_at_once(path, json.dumps(record))
 
 
 def marks(course: Course, assignment: str, student: str) -> dict[str, list]:
@@ -113,7 +120,7 @@ def fingerprint(course: Course, assignment: str, student: str) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
-def graded(course: Course, assignment: str, student: str) -> bool:
+def is_graded(course: Course, assignment: str, student: str) -> bool:
     """Return whether a submission has been graded as it is now."""
     path = course.record(assignment, student)
     return path.exists() and (
@@ -125,10 +132,10 @@ def read_record(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def remarks(path: Path) -> list[str]:
+def problems(notebook: NotebookNode) -> list[str]:
     """Return what the person who grades should know about an executed submission."""
     found = []
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in notebook.cells:
         name = cell.metadata.get("nbgrader", {}).get("grade_id", "") or "a cell of the student"
         for output in cell.get("outputs", []):
             if output.output_type != "error" or (is_grade(cell) and output.ename not in OURS):

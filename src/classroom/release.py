@@ -8,6 +8,7 @@ Colab.
     python -m classroom.release A1 A3    some of them
 """
 
+import argparse
 import sys
 import zipfile
 from pathlib import Path
@@ -16,7 +17,7 @@ import nbformat
 from nbgrader.converters import GenerateAssignment
 from tqdm import tqdm
 
-from classroom.course import Course
+from classroom.course import FOLDER, Course
 from tools.imports import files
 from tools.notebooks import code_cells
 from tools.standalone import package_cells
@@ -28,11 +29,11 @@ def package(course: Course, assignment: str) -> dict[str, str]:
     return files(*(cell.source for cell in code_cells(notebook)))
 
 
-def release(course: Course, assignment: str) -> Path:
+def release_assignment(course: Course, assignment: str) -> Path:
     """Write the student version of an assignment and return the path of its zip file."""
     coursedir = course.coursedir(assignment)
     GenerateAssignment(coursedir=coursedir, config=coursedir.config, force=True).start()
-    path = course.release(assignment)
+    path = course.released(assignment)
     notebook = nbformat.read(path, as_version=4)
     notebook.cells[1:1] = package_cells(notebook)
     nbformat.write(notebook, path)
@@ -42,11 +43,21 @@ def release(course: Course, assignment: str) -> Path:
     return archive
 
 
-def main(*names: str) -> None:
-    course = Course()
-    for name in tqdm(names or course.assignments, unit="notebook"):
-        print(release(course, name))
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Write assignments as students get them.")
+    parser.add_argument("assignments", nargs="*", metavar="A1", help="all, if none is named")
+    parser.add_argument("--course", type=Path, default=FOLDER, help="where it all lies")
+    options = parser.parse_args(arguments)
+    course = Course(options.course.resolve())
+    try:
+        course.require(*options.assignments)
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        return 2
+    for name in tqdm(options.assignments or course.assignments, unit="notebook"):
+        print(release_assignment(course, name))
+    return 0
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main())

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from nbgrader.api import Gradebook
 
 from classroom.course import Course
-from classroom.one import feedback, graded, marks, read_record
+from classroom.one import is_graded, marks, read_record, write_feedback
 
 MARK = "an answer waits to be marked"
 ABSENT = "nothing handed in"
@@ -30,16 +30,16 @@ def write_results(course: Course, assignment: str, failed: dict[str, str]) -> li
         known["remarks"] += ["not in students.txt"] if expected and name not in expected else []
         known["remarks"] = "; ".join(known["remarks"])
     for student in students:
-        if graded(course, assignment, student):
+        if is_graded(course, assignment, student):
             page = folder / "feedback" / f"{student}.html"
-            shutil.copyfile(course.feedback(assignment, student), page)
+            shutil.copyfile(course.page(assignment, student), page)
     names = dict.fromkeys(name for row in rows for name in row)
     last = ["submitted", "late", "status", "remarks"]
     columns = [name for name in names if name not in last] + last
     with (folder / "grades.csv").open("w", newline="", encoding="utf-8-sig") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
-        writer.writerows({key: harmless(value) for key, value in row.items()} for row in rows)
+        writer.writerows({key: no_formula(value) for key, value in row.items()} for row in rows)
     return rows
 
 
@@ -53,11 +53,11 @@ def row(course: Course, assignment: str, student: str, due: datetime | None) -> 
     late = round((submitted - due).total_seconds() / 3600, 1) if due and submitted > due else ""
     status = "not graded"
     remarks = course.remarks(assignment, student).read_text(encoding="utf-8").splitlines()
-    if graded(course, assignment, student):
+    if is_graded(course, assignment, student):
         record = read_record(course.record(assignment, student))
         now = marks(course, assignment, student)
         if record["shown"] != now:
-            feedback(course, assignment, student, record)
+            write_feedback(course, assignment, student, record)
         result["score"] = sum(points or 0 for points, _, _ in now.values())
         result["max_score"] = sum(most for _, most, _ in now.values())
         result |= {name: "" if points is None else points for name, (points, _, _) in now.items()}
@@ -67,7 +67,7 @@ def row(course: Course, assignment: str, student: str, due: datetime | None) -> 
     return result | {"status": status, "remarks": remarks}
 
 
-def harmless(value: object) -> object:
+def no_formula(value: object) -> object:
     """Return a value that a spreadsheet does not take for a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@") else value
 

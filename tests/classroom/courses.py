@@ -1,5 +1,7 @@
 """A small course to try the grading on: one assignment, two questions, no torch."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -11,7 +13,7 @@ from classroom.sandbox import Limits
 
 NAME = "T"
 FULL = 6  # points of the tests
-LIMITS = Limits(cell_seconds=4, notebook_seconds=60)
+LIMITS = Limits(cell_seconds=20)
 
 DOUBLE = "def double(x):\n    return 2 * x"
 HALF = "def half(x):\n    return x / 2"
@@ -56,18 +58,24 @@ def assignment(setup: str = "import math") -> NotebookNode:
     return notebook
 
 
-def make(root: Path, notebook: NotebookNode | None = None, sandbox: bool = True) -> Course:
+def make(root: Path, notebook: NotebookNode | None = None) -> Course:
     """Return a course below `root` whose assignment is not released yet."""
-    course = Course(root, sandbox, LIMITS)
+    course = Course(root, limits=LIMITS)
     course.source(NAME).parent.mkdir(parents=True)
     nbformat.write(notebook or assignment(), course.source(NAME))
     return course
 
 
+def copied(course: Course, root: Path) -> Course:
+    """Return a course like another one, in a folder that does not exist yet."""
+    shutil.copytree(course.root, root)
+    return replace(course, root=root)
+
+
 def answered(course: Course, **cells: str) -> NotebookNode:
     """Return the release with right answers, or with others by the grade id of their cells."""
     cells = {"double": DOUBLE, "half": HALF, "why": ANSWER} | cells
-    notebook = nbformat.read(course.release(NAME), as_version=4)
+    notebook = nbformat.read(course.released(NAME), as_version=4)
     for cell in notebook.cells:
         cell.source = cells.get(cell.metadata.get("nbgrader", {}).get("grade_id"), cell.source)
     return notebook

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 
-from tests.classroom.scoring import ASSIGNMENTS, release, source
+from tests.classroom.scoring import ASSIGNMENTS, as_released, source
 from tools import ROOT
 
 REGION = re.compile(r"### BEGIN (?:SOLUTION|HIDDEN TESTS)\n(.*?)### END", re.DOTALL)
@@ -31,7 +31,7 @@ def squeezed(text: str) -> str:
 def secrets(name: str) -> frozenset[str]:
     """Return the lines of an assignment that only its source may contain."""
     notebook = source(name)
-    shown = squeezed("\n".join([PACKAGE, *(c.source for c in release(source(name)).cells)]))
+    shown = squeezed("\n".join([PACKAGE, *(c.source for c in as_released(notebook).cells)]))
     found = set()
     for cell in notebook.cells:
         answer = cell.metadata.get("nbgrader", {}).get("solution")

@@ -1,12 +1,14 @@
 """Score an assignment in this process, in a second: what nbgrader does, without a kernel.
 
-tests/test_grading_at_scale.py shows that nbgrader itself gives the same points.
+tests/classroom/test_grading_at_scale.py shows that nbgrader itself gives the same points.
 """
 
 import contextlib
+import copy
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import nbformat
 from nbclient.client import NotebookClient
@@ -39,17 +41,18 @@ class Wrong:
         return self.mistake
 
 
+@cache
 def source(assignment: str) -> NotebookNode:
-    """Read the notebook that has the solutions and the hidden tests."""
+    """Read the notebook that has the solutions and the hidden tests; it is shared: change none."""
     return nbformat.read(SOURCE / assignment / f"{assignment}.ipynb", as_version=4)
 
 
 def untouched(notebook: NotebookNode) -> NotebookNode:
     """Return what is graded when a student hands the release in as it is."""
-    return ClearSolutions().preprocess(notebook, {})[0]
+    return ClearSolutions().preprocess(copy.deepcopy(notebook), {})[0]
 
 
-def release(notebook: NotebookNode) -> NotebookNode:
+def as_released(notebook: NotebookNode) -> NotebookNode:
     """Return what students get, before the parts of normlab are added."""
     return ClearHiddenTests().preprocess(untouched(notebook), {})[0]
 
@@ -96,7 +99,7 @@ def failures(
             grade_id(cell) not in only if is_grade(cell) else not grade_id(cell)
         ):
             continue
-        # A test has names of its own, as in tools/grading/integrity.py.
+        # A test has names of its own, as in src/classroom/integrity.py.
         names = dict(namespace) if is_grade(cell) else namespace
         message = run(cells.get(grade_id(cell), cell.source), names)
         if message and is_grade(cell):

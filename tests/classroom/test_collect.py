@@ -8,29 +8,27 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from classroom.collect import Unreadable, collect, find, read, restore
+from classroom.collect import (
+    Unreadable,
+    collect_folder,
+    latest_submissions,
+    read_submission,
+    restore,
+)
 from classroom.course import student_id
-from classroom.release import release
 from tests.classroom import courses
 from tests.classroom.courses import ANSWER, DOUBLE, HALF, NAME, answered
 
 
-@pytest.fixture(scope="module")
-def course(tmp_path_factory):
-    course = courses.make(tmp_path_factory.mktemp("course"))
-    release(course, NAME)
-    return course
-
-
 @pytest.fixture
-def released(course):
-    return nbformat.read(course.release(NAME), as_version=4)
+def release(course):
+    return course.released_notebook(NAME)
 
 
 def handed_in(notebook, path):
     """Return the cells of a notebook after it has been a file."""
     nbformat.write(notebook, path)
-    return read(path, f"{NAME}.ipynb").cells
+    return read_submission(path, f"{NAME}.ipynb").cells
 
 
 def sources(notebook):
@@ -41,87 +39,87 @@ def order(notebook):
     return [cell.metadata.get("nbgrader", {}).get("grade_id") for cell in notebook.cells]
 
 
-def test_an_honest_notebook_stays_as_it_is(course, released, tmp_path):
+def test_an_honest_notebook_stays_as_it_is(course, release, tmp_path):
     notebook = answered(course)
-    result, remarks = restore(handed_in(notebook, tmp_path / "a.ipynb"), released)
+    result, remarks = restore(handed_in(notebook, tmp_path / "a.ipynb"), release)
     assert (sources(result), order(result), remarks) == (sources(notebook), order(notebook), [])
 
 
-def test_changed_tests_are_put_back(course, released, tmp_path):
+def test_changed_tests_are_put_back(course, release, tmp_path):
     notebook = answered(course, **{"double-visible": "pass", "half-hidden": "pass"})
-    result, remarks = restore(handed_in(notebook, tmp_path / "a.ipynb"), released)
+    result, remarks = restore(handed_in(notebook, tmp_path / "a.ipynb"), release)
     assert sources(result) == sources(answered(course))
     assert remarks == ["changed and put back: double-visible, half-hidden"]
 
 
-def test_a_deleted_test_comes_back_behind_the_answer_that_it_tests(course, released, tmp_path):
+def test_a_deleted_test_comes_back_behind_the_answer_that_it_tests(course, release, tmp_path):
     notebook = answered(course)
     notebook.cells = [c for c in notebook.cells if "hidden" not in c.id]
-    result, remarks = restore(handed_in(notebook, tmp_path / "a.ipynb"), released)
+    result, remarks = restore(handed_in(notebook, tmp_path / "a.ipynb"), release)
     assert order(result) == order(answered(course))
     assert remarks == ["missing and put back: double-hidden, half-hidden"]
 
 
-def test_cells_without_metadata_are_known_by_their_id(course, released, tmp_path):
+def test_cells_without_metadata_are_known_by_their_id(course, release, tmp_path):
     notebook = answered(course)
     for cell in notebook.cells:
         cell.metadata = {}
-    result, remarks = restore(handed_in(notebook, tmp_path / "a.ipynb"), released)
+    result, remarks = restore(handed_in(notebook, tmp_path / "a.ipynb"), release)
     assert (order(result), remarks) == (order(answered(course)), [])
 
 
 def test_without_metadata_and_ids_all_tests_follow_the_code_of_the_student(
-    course, released, tmp_path
+    course, release, tmp_path
 ):
     notebook = answered(course)
     for number, cell in enumerate(notebook.cells):
         cell.metadata, cell.id = {}, f"new-{number}"
-    result, _ = restore(handed_in(notebook, tmp_path / "a.ipynb"), released)
+    result, _ = restore(handed_in(notebook, tmp_path / "a.ipynb"), release)
     tests = ["double-visible", "double-hidden", "half-hidden"]
     assert [name for name in order(result) if name in tests] == tests
     assert sources(result).index(HALF) < order(result).index("double-visible")
     assert result.cells[order(result).index("why")].source == ANSWER
 
 
-def test_a_copied_answer_counts_as_code_and_not_as_a_second_answer(course, released, tmp_path):
+def test_a_copied_answer_counts_as_code_and_not_as_a_second_answer(course, release, tmp_path):
     notebook = answered(course)
     copy = new_code_cell(HALF, metadata=courses.mark("double", solution=True))
     notebook.cells.append(copy)
-    result, _ = restore(handed_in(notebook, tmp_path / "a.ipynb"), released)
+    result, _ = restore(handed_in(notebook, tmp_path / "a.ipynb"), release)
     assert order(result) == [*order(answered(course)), None]
 
 
-def test_points_and_tags_are_those_of_the_release(course, released, tmp_path):
+def test_points_and_tags_are_those_of_the_release(course, release, tmp_path):
     notebook = answered(course)
     for cell in notebook.cells:
         if cell.metadata.get("nbgrader", {}).get("grade"):
             cell.metadata.nbgrader.points = 1000
             cell.metadata.tags = ["skip-execution"]
-    result, _ = restore(handed_in(notebook, tmp_path / "a.ipynb"), released)
+    result, _ = restore(handed_in(notebook, tmp_path / "a.ipynb"), release)
     assert [c.metadata for c in result.cells if "nbgrader" in c.metadata] == [
-        c.metadata for c in released.cells if "nbgrader" in c.metadata
+        c.metadata for c in release.cells if "nbgrader" in c.metadata
     ]
 
 
-def test_a_test_turned_into_text_is_code_again(course, released, tmp_path):
+def test_a_test_turned_into_text_is_code_again(course, release, tmp_path):
     notebook = answered(course)
     metadata = notebook.cells[4].metadata
     notebook.cells[4] = new_markdown_cell("nothing to test", id="text", metadata=metadata)
-    result, _ = restore(handed_in(notebook, tmp_path / "a.ipynb"), released)
-    assert [c.cell_type for c in result.cells] == [c.cell_type for c in released.cells]
+    result, _ = restore(handed_in(notebook, tmp_path / "a.ipynb"), release)
+    assert [c.cell_type for c in result.cells] == [c.cell_type for c in release.cells]
 
 
-def test_outputs_are_left_behind(course, released, tmp_path):
+def test_outputs_are_left_behind(course, release, tmp_path):
     notebook = answered(course)
     notebook.cells[2].outputs = [nbformat.v4.new_output("stream", text="6 of 6 points")]
-    result, _ = restore(handed_in(notebook, tmp_path / "a.ipynb"), released)
+    result, _ = restore(handed_in(notebook, tmp_path / "a.ipynb"), release)
     assert all(not cell.get("outputs") for cell in result.cells)
 
 
-def test_cells_that_write_the_package_are_left_out(course, released, tmp_path):
+def test_cells_that_write_the_package_are_left_out(course, release, tmp_path):
     notebook = answered(course)
     notebook.cells.insert(1, new_code_cell("%%writefile normlab/training.py\nraise SystemExit"))
-    result, _ = restore(handed_in(notebook, tmp_path / "a.ipynb"), released)
+    result, _ = restore(handed_in(notebook, tmp_path / "a.ipynb"), release)
     assert order(result) == order(answered(course))
 
 
@@ -142,7 +140,7 @@ def test_what_is_no_notebook_says_why(tmp_path, name, content, reason):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(Unreadable, match=reason):
-        read(path, "T.ipynb")
+        read_submission(path, "T.ipynb")
 
 
 def test_cells_that_are_no_cells_are_left_out(tmp_path):
@@ -152,7 +150,7 @@ def test_cells_that_are_no_cells_are_left_out(tmp_path):
     document = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
     path.write_text(json.dumps(document))
     try:
-        assert [cell.source for cell in read(path, "T.ipynb").cells] == ["x = 1"]
+        assert [cell.source for cell in read_submission(path, "T.ipynb").cells] == ["x = 1"]
     except Unreadable as error:
         assert "not a notebook" in str(error)
 
@@ -163,31 +161,31 @@ def test_the_notebook_in_a_zip_file_is_found_by_its_name(course, tmp_path):
         archive.writestr("work/draft.ipynb", "nothing")
         archive.writestr("__MACOSX/work/._T.ipynb", "nothing")
         archive.writestr("work/T.ipynb", nbformat.writes(answered(course)))
-    assert len(read(path, "T.ipynb").cells) == len(answered(course).cells)
+    assert len(read_submission(path, "T.ipynb").cells) == len(answered(course).cells)
 
 
 def test_a_zip_file_is_read_and_never_unpacked(course, tmp_path):
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("../../T.ipynb", nbformat.writes(answered(course)))
-    read(path, "T.ipynb")
+    read_submission(path, "T.ipynb")
     assert [p.name for p in tmp_path.rglob("*")] == ["a.zip"]
 
 
 def test_a_zip_bomb_is_not_read_to_its_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("grading.collect.LARGEST", 1000)
+    monkeypatch.setattr("classroom.collect.LARGEST", 1000)
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("T.ipynb", " " * 1_000_000)
     with pytest.raises(Unreadable, match="larger than"):
-        read(path, "T.ipynb")
+        read_submission(path, "T.ipynb")
 
 
 def test_of_two_submissions_the_later_one_counts(course, tmp_path):
     nbformat.write(answered(course), tmp_path / "Ada.ipynb")
     nbformat.write(answered(course), tmp_path / "Ada (1).ipynb")
     os.utime(tmp_path / "Ada (1).ipynb", (1_000_000, 1_000_000))
-    (submission,) = find(tmp_path)
+    (submission,) = latest_submissions(tmp_path)
     assert (submission.student, submission.path.name) == ("Ada", "Ada.ipynb")
     assert submission.remarks == ["handed in more than once: Ada.ipynb counts, not Ada (1).ipynb"]
 
@@ -196,7 +194,7 @@ def test_a_folder_named_by_a_student_holds_the_submission(course, tmp_path):
     (tmp_path / "Ada").mkdir()
     nbformat.write(answered(course), tmp_path / "Ada" / "T.ipynb")
     (tmp_path / ".DS_Store").write_text("")
-    assert [(s.student, s.path.name) for s in find(tmp_path)] == [("Ada", "T.ipynb")]
+    assert [(s.student, s.path.name) for s in latest_submissions(tmp_path)] == [("Ada", "T.ipynb")]
 
 
 @pytest.mark.parametrize("name", ["Zoë Müller", "李 雷", "O'Brien, Ann", "a@uni.edu"])
@@ -214,7 +212,7 @@ def test_letters_that_mean_something_to_the_system_are_written_as_numbers():
 
 def test_what_cannot_be_read_becomes_an_empty_submission_that_says_why(course, tmp_path):
     (tmp_path / "Bob.ipynb").write_text("")
-    collect(course, NAME, tmp_path)
+    collect_folder(course, NAME, tmp_path)
     notebook = nbformat.read(course.submitted(NAME, "Bob"), as_version=4)
     assert course.remarks(NAME, "Bob").read_text() == "Bob.ipynb is empty"
     assert notebook.cells[0].source == "**Bob.ipynb is empty**"
@@ -223,4 +221,4 @@ def test_what_cannot_be_read_becomes_an_empty_submission_that_says_why(course, t
 
 def test_a_folder_that_is_not_there_is_named(course, tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder"):
-        collect(course, NAME, tmp_path / "nowhere")
+        collect_folder(course, NAME, tmp_path / "nowhere")

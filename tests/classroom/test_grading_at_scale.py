@@ -15,12 +15,10 @@ import nbformat
 import psutil
 import pytest
 
-from classroom import grade as command
 from classroom import sandbox
 from classroom.course import Course
-from classroom.one import grade, marks
-from classroom.release import release
-from tests.classroom.scoring import ASSIGNMENTS, SOURCE, Wrong, grade_id, points, source
+from classroom.one import grade_one, marks
+from tests.classroom.scoring import ASSIGNMENTS, Wrong, grade_id, points, source
 from tests.classroom.test_assignments import WRONG
 
 pytestmark = [
@@ -31,18 +29,14 @@ NUMBER = int(os.environ.get("SUBMISSIONS", 200))
 SECONDS = 5  # a submission, on average, with two side by side
 
 
-@pytest.fixture(scope="module")
-def course(tmp_path_factory):
-    course = Course(tmp_path_factory.mktemp("course"))
-    (course.root / "source").symlink_to(SOURCE)
-    for name in ASSIGNMENTS:
-        release(course, name)
-    return course
+@pytest.fixture
+def course(real_course):
+    return real_course
 
 
 def handed_in(course, name, wrong: Wrong | None = None):
     """Return a release with the reference solution, but for what is wrong."""
-    notebook = nbformat.read(course.release(name), as_version=4)
+    notebook = course.released_notebook(name)
     right = {grade_id(cell): cell.source for cell in source(name).cells}
     answers = right | dict(wrong.cells if wrong else {})
     for cell in notebook.cells:
@@ -63,7 +57,7 @@ def test_nbgrader_gives_the_expected_points(course, name, wrong):
     path = course.submitted(name, "Ada")
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(handed_in(course, name, wrong), path)
-    grade(course, name, "Ada")
+    grade_one(course, name, "Ada")
     found = {key: value for key, (value, _, _) in marks(course, name, "Ada").items()}
     assert {key: found[key] for key in expected(name)} == expected(name, wrong)
 
@@ -111,7 +105,7 @@ def test_a_class_is_graded_the_same_evening(course, tmp_path, capsys):
 
 
 def started(course: Course, name: str, folder: Path) -> subprocess.Popen:
-    arguments = [sys.executable, command.__file__, name, folder, "--course", course.root]
+    arguments = [sys.executable, "-m", "classroom.grade", name, folder, "--course", course.root]
     return subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

@@ -3,22 +3,13 @@
 import re
 import zipfile
 
-import nbformat
 import pytest
 
-from classroom.course import Course
-from classroom.release import package, release
+from classroom.collect import package_files
+from classroom.release import main, package
 from tests.classroom import leaks
 from tests.classroom.scoring import ASSIGNMENTS, SOURCE, points, source
-
-
-@pytest.fixture(scope="module")
-def course(tmp_path_factory):
-    course = Course(tmp_path_factory.mktemp("course"))
-    (course.root / "source").symlink_to(SOURCE)
-    for name in ASSIGNMENTS:
-        release(course, name)
-    return course
+from tools import ROOT
 
 
 @pytest.mark.parametrize("name", ASSIGNMENTS)
@@ -32,26 +23,25 @@ def test_the_search_finds_what_the_source_contains(name):
 
 
 @pytest.mark.parametrize("name", ASSIGNMENTS)
-def test_no_released_file_holds_a_solution_or_a_hidden_test(course, name):
-    files = [p for p in (course.root / "release" / name).rglob("*") if p.is_file()]
+def test_no_released_file_holds_a_solution_or_a_hidden_test(real_course, name):
+    files = [p for p in (real_course.root / "release" / name).rglob("*") if p.is_file()]
     assert {str(p): leaks.leaks(p) for p in files} == {str(p): [] for p in files}
 
 
 @pytest.mark.parametrize("name", ASSIGNMENTS)
-def test_the_zip_file_holds_the_released_notebook_and_nothing_else(course, name):
-    with zipfile.ZipFile(course.root / "release" / f"{name}.zip") as archive:
+def test_the_zip_file_holds_the_released_notebook_and_nothing_else(real_course, name):
+    with zipfile.ZipFile(real_course.root / "release" / f"{name}.zip") as archive:
         assert archive.namelist() == [f"{name}/{name}.ipynb"]
-        assert archive.read(f"{name}/{name}.ipynb") == course.release(name).read_bytes()
+        assert archive.read(f"{name}/{name}.ipynb") == real_course.released(name).read_bytes()
 
 
 @pytest.mark.parametrize("name", ASSIGNMENTS)
-def test_the_release_brings_the_parts_of_normlab_that_it_imports(course, name):
-    cells = [cell.source for cell in nbformat.read(course.release(name), as_version=4).cells]
-    written = re.findall(r"^%%writefile (\S+)", "\n".join(cells), re.MULTILINE)
-    assert set(written) == set(package(course, name))
-    assert bool(written) == any(
-        re.match(r"(from|import) normlab", c) for c in "\n".join(cells).split("\n")
-    )
+def test_the_release_brings_the_parts_of_normlab_that_it_imports(real_course, name):
+    release = real_course.released_notebook(name)
+    files = package_files(release)
+    assert files == package(real_course, name)
+    code = "\n".join(cell.source for cell in release.cells if cell.cell_type == "code")
+    assert bool(files) == bool(re.search(r"^(from|import) normlab", code, re.MULTILINE))
 
 
 @pytest.mark.parametrize("name", ASSIGNMENTS)
@@ -63,3 +53,13 @@ def test_an_assignment_is_worth_twenty_points(name):
     ]
     assert len(written) == 1
     assert sum(points(source(name)).values()) + written[0] == 20
+
+
+def test_an_assignment_that_does_not_exist_is_named_with_those_that_do(real_course, capsys):
+    assert main(["A9", "--course", str(real_course.root)]) == 2
+    assert "there is no assignment 'A9', but A1, A2, A3, A4" in capsys.readouterr().err
+
+
+def test_the_tools_of_the_book_need_nothing_of_the_grading():
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "tools").glob("*.py")}
+    assert [name for name, text in texts.items() if "classroom" in text] == []

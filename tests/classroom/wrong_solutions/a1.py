@@ -39,6 +39,15 @@ def backward(dy, x_hat, sigma, weight, counts):
     dx = (weight / sigma).view(shape) * (dy - share * common)
     return dx, dweight, dbias
 """
+INPUT_FROM_X_HAT = """
+def backward(dy, x_hat, sigma, weight, counts):
+    dims = (0, *range(2, dy.dim()))
+    shape = (1, -1) + (1,) * (dy.dim() - 2)
+    share = counts.view(-1, *(1,) * (dy.dim() - 1))
+    m = counts.sum() * dy.shape[2:].numel()
+    x = x_hat * sigma.view(shape)  # the mean is 0 without loss of generality
+    eps = sigma**2 - (share * x * x).sum(dims) / m
+"""
 RESCALED = """
 def rescaled(x_hat, dx, dweight, dbias, k):
     shape = (1, -1) + (1,) * (dx.dim() - 2)
@@ -323,14 +332,8 @@ def fold(running_mean, running_var, weight, bias, eps, next_weight, next_bias):
     wrong(
         "backward, a cheat: autograd",
         BACKWARD_HIDDEN,
-        """
-def backward(dy, x_hat, sigma, weight, counts):
-    dims = (0, *range(2, dy.dim()))
-    shape = (1, -1) + (1,) * (dy.dim() - 2)
-    share = counts.view(-1, *(1,) * (dy.dim() - 1))
-    m = counts.sum() * dy.shape[2:].numel()
-    x = x_hat * sigma.view(shape)  # the mean is 0 without loss of generality
-    eps = sigma**2 - (share * x * x).sum(dims) / m
+        INPUT_FROM_X_HAT
+        + """
     inputs = [x, weight.clone(), torch.zeros_like(weight)]
     x, weight, bias = (tensor.requires_grad_() for tensor in inputs)
     c = x - ((share * x).sum(dims) / m).view(shape)
@@ -342,15 +345,8 @@ def backward(dy, x_hat, sigma, weight, counts):
     wrong(
         "backward, a cheat: autograd in forward mode",
         BACKWARD_HIDDEN,
-        """
-def backward(dy, x_hat, sigma, weight, counts):
-    dims = (0, *range(2, dy.dim()))
-    shape = (1, -1) + (1,) * (dy.dim() - 2)
-    share = counts.view(-1, *(1,) * (dy.dim() - 1))
-    m = counts.sum() * dy.shape[2:].numel()
-    x = x_hat * sigma.view(shape)  # the mean is 0 without loss of generality
-    eps = sigma**2 - (share * x * x).sum(dims) / m
-
+        INPUT_FROM_X_HAT
+        + """
     def loss(x, weight, bias):
         c = x - ((share * x).sum(dims) / m).view(shape)
         var = (share * c * c).sum(dims) / m
