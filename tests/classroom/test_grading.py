@@ -20,12 +20,13 @@ from nbgrader.utils import determine_grade, is_grade
 
 from classroom import grade as command
 from classroom import sandbox
+from classroom.course import Course
 from classroom.execute import Execute
 from classroom.one import grade_one, is_graded, marks, problems
 from classroom.report import no_formula
 from classroom.sandbox import MEGABYTE
 from tests.classroom import courses
-from tests.classroom.courses import DOUBLE, FULL, NAME, answered
+from tests.classroom.courses import DOUBLE, FULL, LIMITS, NAME, answered, collected
 
 pytestmark = pytest.mark.skipif(bool(sandbox.available()), reason=sandbox.available() or "-")
 
@@ -46,12 +47,12 @@ def grade(course):
 
 
 @pytest.fixture
-def execute(course):
+def execute(tmp_path):
     """Execute a notebook as nbgrader would; return points, remarks and what its cells gave out."""
 
     def execute(notebook, **limits):
-        limited = replace(course, limits=replace(course.limits, **limits))
-        Execute(config=limited.config(NAME)).preprocess(notebook, {})
+        course = Course(tmp_path, limits=replace(LIMITS, **limits))
+        Execute(config=course.config(NAME)).preprocess(notebook, {})
         cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
         points = sum(determine_grade(cell)[0] for cell in cells if is_grade(cell))
         return points, "; ".join(problems(notebook)), str([cell.outputs for cell in cells])
@@ -112,10 +113,10 @@ STOPPED = {
 
 
 @pytest.mark.parametrize("attack", STOPPED)
-def test_a_cell_that_has_to_be_stopped_loses_its_own_points_alone(course, execute, attack):
+def test_a_cell_that_has_to_be_stopped_loses_its_own_points_alone(execute, attack):
     code, reason = STOPPED[attack]
     seconds = 2 if "seconds" in reason else 20
-    points, remarks, _ = execute(answered(course, double=code), cell_seconds=seconds)
+    points, remarks, _ = execute(collected(double=code), cell_seconds=seconds)
     assert points == 3
     assert "double-visible: it " in remarks
     assert reason in remarks
@@ -127,12 +128,12 @@ def test_an_answer_that_ends_python_at_once_costs_its_own_points_alone(course, g
     assert "it ended Python" in page
 
 
-def test_a_memory_bomb_fails_its_tests_alone(course, execute):
+def test_a_memory_bomb_fails_its_tests_alone(execute):
     bomb = (
         "def double(x):\n    bombs = []\n    while True:\n        bombs.append(bytearray(10 ** 8))"
     )
     # A bomb takes time, too: little memory, so that it is full before the time is over.
-    points, _, out = execute(answered(course, double=bomb), memory=600 * MEGABYTE)
+    points, _, out = execute(collected(double=bomb), memory=600 * MEGABYTE)
     assert points == 3
     assert "MemoryError" in out or "MB of memory" in out
 
@@ -144,17 +145,17 @@ def test_a_flood_of_output_is_cut(course, grade):
     assert len(page) < 2_000_000
 
 
-def test_a_notebook_that_breaks_off_again_and_again_keeps_its_points(course, execute):
-    notebook = answered(course)
+def test_a_notebook_that_breaks_off_again_and_again_keeps_its_points(execute):
+    notebook = collected()
     for number in range(2):
         notebook.cells.insert(2, nbformat.v4.new_code_cell(f"import os\nos._exit({number})"))
     points, remarks, _ = execute(notebook)
     assert (points, remarks) == (FULL, "a cell of the student: it ended Python")
 
 
-def test_a_notebook_has_a_time_of_its_own(course, execute):
+def test_a_notebook_has_a_time_of_its_own(execute):
     endless = "def double(x):\n    while True:\n        pass"
-    points, remarks, _ = execute(answered(course, double=endless), notebook_seconds=3)
+    points, remarks, _ = execute(collected(double=endless), notebook_seconds=3)
     assert points == 0
     assert "half-hidden: the notebook took more than 3 seconds" in remarks
 
@@ -184,7 +185,7 @@ print(dict(os.environ))
 print(glob.glob("{course.root}/*"), glob.glob("/proc/[0-9]*/environ"))
 open("{course.root}/gradebook.db")
 """
-    points, remarks, out = execute(answered(course, double=code))
+    points, remarks, out = execute(collected(double=code))
     assert points == FULL
     assert "double: FileNotFoundError" in remarks
     assert out.count("FileNotFoundError") >= len(treasures)
@@ -204,7 +205,7 @@ for path in {list(map(str, paths))}:
         pass
 open("/etc/passwd", "w")
 """
-    points, remarks, out = execute(answered(course, double=code))
+    points, remarks, out = execute(collected(double=code))
     assert points == FULL
     assert "double: " in remarks
     assert "WRITTEN" not in out
@@ -212,14 +213,14 @@ open("/etc/passwd", "w")
     assert not Path("/new").exists()
 
 
-def test_there_is_no_network(course, execute):
+def test_there_is_no_network(execute):
     code = f"{DOUBLE}\nimport socket\nsocket.create_connection(('127.0.0.1', 22), 2)"
-    points, remarks, _ = execute(answered(course, double=code))
+    points, remarks, _ = execute(collected(double=code))
     assert points == FULL
     assert "double: ConnectionRefusedError" in remarks or "double: OSError" in remarks
 
 
-def test_other_processes_cannot_be_killed(course, execute):
+def test_other_processes_cannot_be_killed(execute):
     bystander = subprocess.Popen(["sleep", "60"])
     code = f"""{DOUBLE}
 import os, signal
@@ -230,7 +231,7 @@ for process in [os.getppid(), 1, {bystander.pid}]:
         pass
 os.kill({bystander.pid}, signal.SIGKILL)
 """
-    points, remarks, _ = execute(answered(course, double=code))
+    points, remarks, _ = execute(collected(double=code))
     assert bystander.poll() is None
     bystander.kill()
     bystander.wait()
@@ -238,11 +239,11 @@ os.kill({bystander.pid}, signal.SIGKILL)
     assert "double: ProcessLookupError" in remarks
 
 
-def test_submissions_leave_no_process_behind(course, execute):
+def test_submissions_leave_no_process_behind(execute):
     code = (
         f"{DOUBLE}\nimport subprocess\nsubprocess.Popen(['sleep', '98765'], start_new_session=True)"
     )
-    assert execute(answered(course, double=code))[0] == FULL
+    assert execute(collected(double=code))[0] == FULL
     time.sleep(0.5)
     running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
     assert "sleep 98765" not in running
@@ -286,8 +287,8 @@ threading.Thread(target=lambda: time.sleep(60), daemon=True).start()""",
 
 
 @pytest.mark.parametrize("cheat", CHEATS)
-def test_a_test_that_was_tampered_with_counts_as_failed(course, execute, cheat):
-    points, remarks, _ = execute(answered(course, half=f"{WRONG}\n{CHEATS[cheat]}"))
+def test_a_test_that_was_tampered_with_counts_as_failed(execute, cheat):
+    points, remarks, _ = execute(collected(half=f"{WRONG}\n{CHEATS[cheat]}"))
     assert points == FULL - 3  # what was tested before the cheat
     assert "half-hidden: the notebook replaces what the tests rely on" in remarks
 
@@ -312,8 +313,8 @@ class Everything(float):
 
 
 @pytest.mark.parametrize("fake", FAKES)
-def test_a_fake_result_is_worth_nothing(course, execute, fake):
-    assert execute(answered(course, half=f"{WRONG}\n{FAKES[fake]}"))[0] <= FULL - 3
+def test_a_fake_result_is_worth_nothing(execute, fake):
+    assert execute(collected(half=f"{WRONG}\n{FAKES[fake]}"))[0] <= FULL - 3
 
 
 def test_torch_cannot_be_replaced(execute):
@@ -327,9 +328,9 @@ def test_torch_cannot_be_replaced(execute):
     assert "half-hidden: the notebook replaces what the tests rely on: torch.allclose" in remarks
 
 
-def test_names_that_an_honest_student_gives_do_no_harm(course, execute):
+def test_names_that_an_honest_student_gives_do_no_harm(execute):
     honest = f"{DOUBLE}\nsum = 0\nmax = 1\nlist = [1]\nid = 7\nmath = 3"
-    assert execute(answered(course, double=honest))[:2] == (FULL, "")
+    assert execute(collected(double=honest))[:2] == (FULL, "")
 
 
 # --- The whole class ---------------------------------------------------------------------------
