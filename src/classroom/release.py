@@ -18,15 +18,7 @@ from nbgrader.converters import GenerateAssignment
 from tqdm import tqdm
 
 from classroom.course import FOLDER, Course
-from tools.imports import files
-from tools.notebooks import code_cells
 from tools.standalone import package_cells
-
-
-def package(course: Course, assignment: str) -> dict[str, str]:
-    """Return the files of normlab that an assignment imports, as text by their path."""
-    notebook = nbformat.read(course.source(assignment), as_version=4)
-    return files(*(cell.source for cell in code_cells(notebook)))
 
 
 def release_assignment(course: Course, assignment: str) -> Path:
@@ -35,7 +27,8 @@ def release_assignment(course: Course, assignment: str) -> Path:
     GenerateAssignment(coursedir=coursedir, config=coursedir.config, force=True).start()
     path = course.released(assignment)
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells[1:1] = package_cells(notebook)
+    # Those of the source: the grader takes them from here, and hidden tests may need more.
+    notebook.cells[1:1] = package_cells(nbformat.read(course.source(assignment), as_version=4))
     nbformat.write(notebook, path)
     archive = course.root / "release" / f"{assignment}.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:

@@ -6,10 +6,12 @@ import zipfile
 import pytest
 
 from classroom.collect import package_files
-from classroom.release import main, package
+from classroom.release import main
 from tests.classroom import leaks
 from tests.classroom.scoring import ASSIGNMENTS, SOURCE, points, source
 from tools import ROOT
+from tools.imports import files
+from tools.notebooks import code_cells
 
 
 @pytest.mark.parametrize("name", ASSIGNMENTS)
@@ -36,12 +38,11 @@ def test_the_zip_file_holds_the_released_notebook_and_nothing_else(real_course, 
 
 
 @pytest.mark.parametrize("name", ASSIGNMENTS)
-def test_the_release_brings_the_parts_of_normlab_that_it_imports(real_course, name):
-    release = real_course.released_notebook(name)
-    files = package_files(release)
-    assert files == package(real_course, name)
-    code = "\n".join(cell.source for cell in release.cells if cell.cell_type == "code")
-    assert bool(files) == bool(re.search(r"^(from|import) normlab", code, re.MULTILINE))
+def test_the_release_brings_the_modules_of_normlab_that_its_source_imports(real_course, name):
+    code = [cell.source for cell in code_cells(source(name))]
+    carried = package_files(real_course.released_notebook(name))
+    assert carried == files(*code)
+    assert bool(carried) == bool(re.search(r"^(from|import) normlab", "\n".join(code), re.M))
 
 
 @pytest.mark.parametrize("name", ASSIGNMENTS)
