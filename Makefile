@@ -2,10 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Two marks in it: what builds the book is there, and all the rest too.
+BOOK := $(VENV)/.book
 READY := $(VENV)/.ready
 COLAB := $(VENV)/colab/.ready
 OLDEST := $(VENV)/oldest/bin/python
 OLDEST_TORCH := $(shell sed -n 's/.*"torch>=\([0-9.]*\)".*/\1/p' pyproject.toml)
+GROUPS := $(foreach group,book test teach dev,--group $(group))
 
 # Kernels of this environment come before those in the user's home.
 export JUPYTER_PREFER_ENV_PATH := 1
@@ -13,7 +16,8 @@ export JUPYTER_PREFER_ENV_PATH := 1
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 24
 
-book: $(READY) ## build the book from the stored outputs, with every warning an error
+book: $(BOOK) ## build the book from the stored outputs, with every warning an error
+	rm -rf _build/html # a page that is no more must not be published
 	$(BIN)/jupyter-book build -W -n --keep-going --all .
 	$(BIN)/python -m tools.check_html _build/html
 	@echo "The book is in _build/html/index.html"
@@ -28,22 +32,22 @@ run: $(READY) ## execute the chapters in place; one: make run CH=06; what is sta
 chapter: $(READY) ## begin a chapter from the template: make chapter N=08 SLUG=why-it-works
 	$(BIN)/python -m tools.chapter $(N) $(SLUG)
 
-standalone: $(READY) ## write notebooks that run anywhere, on Colab too, into _build/standalone
+standalone: $(BOOK) ## write notebooks that run anywhere, on Colab too, into _build/standalone
 	$(BIN)/python -m tools.standalone _build/standalone
 
-pdf: book ## make one PDF of the book, with Chromium
+pdf: $(READY) book ## make one PDF of the book, with Chromium
 	$(BIN)/python -m tools.pdf _build/html _build/batch-normalization-inside-out.pdf
 
-test-browser: book ## look at every page of the built book in Chromium
+test-browser: $(READY) book ## look at every page of the built book in Chromium
 	$(BIN)/pytest -m browser tests/book/test_pages.py tests/book/test_pdf.py --dist loadgroup
 	if { command -v chromium || command -v chromium-browser; } > /dev/null; then $(BIN)/python benchmarks/page_weight.py _build/html; fi
 
 test-standalone: $(COLAB) ## run every standalone notebook in an empty folder, as on Colab
 	$(BIN)/pytest -m slow tests/book/test_standalone.py --dist load
 
-test-oldest: ## test the package with the oldest PyTorch that pyproject.toml allows
-	$(PYTHON) -m venv --clear $(VENV)/oldest
-	$(OLDEST) -m pip install --quiet "torch==$(OLDEST_TORCH).*" --editable ".[test]"
+test-oldest: $(BOOK) ## test the package with the oldest PyTorch that pyproject.toml allows
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/oldest
+	$(BIN)/uv pip install --python $(OLDEST) --group test "torch==$(OLDEST_TORCH).*" --editable .
 	$(OLDEST) -m pytest tests/normlab
 
 release: $(READY) ## write the assignments for students, without solutions, into assignments/release
@@ -72,20 +76,28 @@ format: $(READY) ## bring code and notebooks into style
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-requirements: $(READY) ## pin what pyproject.toml asks for; newest versions: make requirements NEW=1
-	$(BIN)/uv pip compile --universal --all-extras pyproject.toml -o requirements.txt $(if $(NEW),--upgrade)
+hooks: $(READY) ## check style and rules before every commit
+	$(BIN)/pre-commit install
+
+requirements: $(BOOK) ## pin what pyproject.toml asks for; newest versions: make requirements NEW=1
+	$(BIN)/uv pip compile --universal pyproject.toml $(GROUPS) -o requirements.txt $(if $(NEW),--upgrade)
 
 clean: ## remove the book, the environment and the caches
 	rm -rf $(VENV) _build .hypothesis .pytest_cache .ruff_cache
 
-# uv takes 20 seconds where pip takes two minutes. The mark comes last: a failure leaves none.
-$(READY): requirements.txt pyproject.toml
+# uv takes 20 seconds where pip takes two minutes. A mark comes last: a failure leaves none.
+$(BOOK): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || \
 	{ echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13 with venv. Install one and name it:" \
 	"make $(MAKECMDGOALS) PYTHON=python3.12 (Debian and Ubuntu: apt install python3.12-venv)"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.txt)"
-	$(BIN)/uv pip install --python $(BIN)/python -r requirements.txt --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group book --constraints requirements.txt
+	@touch $@
+
+$(READY): $(BOOK)
+	@echo "Adding PyTorch and the tools of the tests to $(VENV), about 6 GB, once."
+	$(BIN)/uv pip install --python $(BIN)/python --requirements requirements.txt --editable .
 	@touch $@
 
 # A second environment, with what Colab offers and without this project.
@@ -95,4 +107,4 @@ $(COLAB): tests/book/colab.txt $(READY)
 	@touch $@
 
 .PHONY: help book test run chapter standalone pdf test-browser test-standalone test-oldest release grade marking test-grading
-.PHONY: lab lint format requirements clean
+.PHONY: lab lint format hooks requirements clean

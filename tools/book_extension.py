@@ -1,7 +1,6 @@
 """What the book needs of Sphinx and no other extension gives."""
 
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,10 +10,9 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.nodes import make_refnode
-from sphinx_codeautolink.extension.block import CodeBlockAnalyser
 from sphinx_exercise.nodes import exercise_enumerable_node
 
-from tools import ROOT, rules, standalone, teaching
+from tools import rules, standalone, teaching
 from tools.contents import Entry, map_of_chapters, markdown_link, position, read_contents
 from tools.exercises import LEVELS, list_of_exercises, list_of_levels
 from tools.repository import repository_address, site_address
@@ -114,23 +112,6 @@ def tag_table(entries: list[Entry], folder: Path) -> list[str]:
     return lines + [f"| `{tag}` | {meaning} |" for tag, meaning in rules.TAGS.items()]
 
 
-def escape_stars(app, what, name, obj, options, lines: list[str]) -> None:
-    """Let a star outside code, as in the shape [N, C, *], stand for itself: no emphasis begins."""
-    even_backticks_follow = r"(?=[^`]*(`[^`]*`[^`]*)*$)"
-    lines[:] = [re.sub(r"\*" + even_backticks_follow, r"\\*", line) for line in lines]
-
-
-def allow_sections_without_title() -> None:
-    """Keep sphinx-codeautolink from failing on the sections that sphinx-exercise makes."""
-    depart_section = CodeBlockAnalyser.depart_section
-
-    def depart_titled_section(self, node) -> None:
-        if self.title_stack:
-            depart_section(self, node)
-
-    CodeBlockAnalyser.depart_section = depart_titled_section
-
-
 def find_repository(app: Sphinx, config) -> None:
     """Show what leads to the repository or needs its address, where somebody knows it."""
     options = config.html_theme_options
@@ -214,8 +195,6 @@ def write_standalone_notebooks(app: Sphinx, exception: Exception | None) -> None
 
 
 def setup(app: Sphinx) -> dict:
-    sys.path.append(str(ROOT / "chapters"))  # sphinx-codeautolink imports what a chapter imports
-    allow_sections_without_title()
     for name, lines in {
         "stamps": stamp_table,
         "cell-tags": tag_table,
@@ -228,7 +207,6 @@ def setup(app: Sphinx) -> dict:
         app.add_directive(name, made_of_contents(lines))
     app.add_role("level", Level())
     app.add_role("study-time", StudyTime())
-    app.connect("autodoc-process-docstring", escape_stars)
     app.connect("config-inited", find_repository, priority=100)  # before the theme reads it
     app.connect("doctree-resolved", show_levels)  # sphinx-exercise has written the titles
     for change in (

@@ -157,8 +157,8 @@ def test_every_source_can_be_reached() -> None:
 
 def unpinned(pyproject: str, requirements: str) -> list[str]:
     """Return the direct dependencies that no pin, or a pin of a wrong version, stands for."""
-    project = tomllib.loads(pyproject)["project"]
-    wanted = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    project = tomllib.loads(pyproject)
+    wanted = chain(project["project"]["dependencies"], *project["dependency-groups"].values())
     pins = re.findall(r"^([\w.-]+)==([^\s;]+)", requirements, re.MULTILINE)
     complaints = []
     for line in map(Requirement, wanted):
@@ -177,9 +177,7 @@ def test_requirements_pin_every_dependency_of_pyproject() -> None:
 
 
 def test_missing_and_outdated_pins_are_found() -> None:
-    project = (
-        '[project]\ndependencies = ["a>=2", "b"]\n[project.optional-dependencies]\nx = ["c<2"]\n'
-    )
+    project = '[project]\ndependencies = ["a>=2", "b"]\n[dependency-groups]\nx = ["c<2"]\n'
     assert unpinned(project, "a==1.5\nc==1.0 ; python_version < '3.12'\n") == [
         "a>=2: pinned is ['1.5']",
         "b: pinned is nothing",

@@ -2,10 +2,8 @@
 
 import subprocess
 import sys
-from importlib.machinery import PathFinder
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import Mock
 
 import nbformat
 import pytest
@@ -16,37 +14,13 @@ from PIL import Image
 from tools import ROOT, icons
 from tools.book_extension import (
     drop_unknown_addresses,
-    escape_stars,
     find_repository,
     offer_standalone_notebook,
-    setup,
     stamp_table,
 )
 from tools.contents import Entry
 from tools.repository import VARIABLE
 from tools.stamps import digest
-
-
-def test_names_that_a_chapter_imports_can_be_found_and_linked(monkeypatch) -> None:
-    monkeypatch.setattr(sys, "path", [])
-    setup(Mock())
-    assert PathFinder.find_spec("exercises", sys.path)
-
-
-def escaped(line: str) -> str:
-    lines = [line]
-    escape_stars(None, "function", "f", None, None, lines)
-    return lines[0]
-
-
-def test_a_star_in_a_shape_begins_no_emphasis() -> None:
-    assert (
-        escaped("x of shape [N, C, *], an *open* set") == r"x of shape [N, C, \*], an \*open\* set"
-    )
-
-
-def test_a_star_in_code_stays_as_it_is() -> None:
-    assert escaped("`a * b` and [*] and `*c`") == r"`a * b` and [\*] and `*c`"
 
 
 def test_the_table_of_stamps_links_each_notebook_and_shows_its_stamp(tmp_path: Path) -> None:
