@@ -7,23 +7,28 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def contexts():
-    """Give the browser's context for some options: a context takes longer to make than a page."""
+def browser() -> Iterator:
     from tests.browser import CHROMIUM, sync_api
 
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-
-        @cache
-        def context(motion: str, scripts: bool, clock: bool):
-            context = browser.new_context(reduced_motion=motion, java_script_enabled=scripts)
-            if clock:
-                context.clock.install(time=0)
-                context.clock.pause_at(1)
-            return context
-
-        yield context
+        yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def contexts(browser):
+    """Give the browser's context for some options: a context takes longer to make than a page."""
+
+    @cache
+    def context(motion: str, scripts: bool, clock: bool):
+        context = browser.new_context(reduced_motion=motion, java_script_enabled=scripts)
+        if clock:
+            context.clock.install(time=0)
+            context.clock.pause_at(1)
+        return context
+
+    return context
 
 
 @pytest.fixture

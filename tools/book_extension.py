@@ -191,7 +191,7 @@ def write_standalone_notebooks(app: Sphinx, exception: Exception | None) -> None
     if exception is None and app.builder.format == "html":
         pages = [Path(app.env.doc2path(page)) for page in sorted(app.env.found_docs)]
         notebooks = [page for page in pages if page.suffix == ".ipynb"]
-        standalone.write(notebooks, Path(app.outdir) / STANDALONE)
+        standalone.write_copies(notebooks, Path(app.outdir) / STANDALONE)
 
 
 def setup(app: Sphinx) -> dict:

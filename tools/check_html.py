@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from bs4 import BeautifulSoup
 
 
-def complaints(root: Path) -> list[str]:
+def broken(root: Path) -> list[str]:
     """Return what is wrong with the pages below `root`, one line each."""
     pages = {
         path.resolve(): BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
@@ -43,7 +43,7 @@ def complaints(root: Path) -> list[str]:
 
 def main() -> None:
     root = Path(sys.argv[1])
-    if found := complaints(root):
+    if found := broken(root):
         sys.exit("\n".join(found))
     print(f"every link inside {root} leads somewhere, and no page needs the network")
 

@@ -84,7 +84,7 @@ def package_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return cells if carried else []
 
 
-def write(paths: list[Path], folder: Path) -> None:
+def write_copies(paths: list[Path], folder: Path) -> None:
     """Write the standalone copies of some notebooks into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in paths:
@@ -95,7 +95,7 @@ def write(paths: list[Path], folder: Path) -> None:
 
 
 def main(folder: str, *names: str) -> None:
-    write(find(list(names)), Path(folder))
+    write_copies(find(list(names)), Path(folder))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.check_html import complaints
+from tools.check_html import broken
 
 GOOD = (
     '<h1 id="top">A</h1><a href="b.html#b">b</a><a href="#top">up</a><a href="https://x.org">x</a>'
@@ -32,4 +32,4 @@ def test_links_and_network_access_of_pages(
 ) -> None:
     (tmp_path / "a.html").write_text(GOOD + html, encoding="utf-8")
     (tmp_path / "b.html").write_text('<p id="b">', encoding="utf-8")
-    assert complaints(tmp_path) == ([complaint] if complaint else [])
+    assert broken(tmp_path) == ([complaint] if complaint else [])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.browser import CHROMIUM, Page, needs_browser, sync_api
+from tests.browser import Page, needs_browser
 from tests.classroom.leaks import leaks
 from tools import ROOT
 from tools.contents import moved
@@ -29,14 +29,6 @@ PAGES = sorted(
 every_page = pytest.mark.parametrize("name", PAGES)
 # Findings of the theme that stay: names of its buttons, and elements outside its landmarks.
 KNOWN = {"label-content-name-mismatch", "region"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

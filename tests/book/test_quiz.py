@@ -8,12 +8,10 @@ import pytest
 
 from tools import ROOT
 from tools.contents import read_contents
+from tools.markdown import Directive, read
 
 QUIZ = ROOT / "appendix" / "quiz.md"
 LETTERS = "ABCD"
-ANSWER = re.compile(
-    r"^:::\{dropdown\} Answer\n\*\*(\w)\.\*\* (.+?)\n:::$", re.MULTILINE | re.DOTALL
-)
 
 
 @dataclass(frozen=True)
@@ -30,6 +28,10 @@ class Question:
         return shown.pop(self.answers[0][0]), list(shown.values())
 
 
+def answer(box: Directive) -> tuple[str, str]:
+    return re.match(r"\*\*(\w)\.\*\* (.+)", box.body, re.DOTALL).groups()
+
+
 def read_quiz() -> list[Question]:
     found = []
     for section in re.split(r"^## ", QUIZ.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
@@ -42,7 +44,7 @@ def read_quiz() -> list[Question]:
                     int(text.partition(".")[0]),
                     re.findall(r"\((easy|medium|hard)\)$", stem, re.MULTILINE),
                     re.findall(r"^- \*\*(\w)\.\*\* (.+)$", "- **" + rest, re.MULTILINE),
-                    ANSWER.findall(text),
+                    [answer(box) for box in read(text).named("dropdown")],
                 )
             )
     return found
