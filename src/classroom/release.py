@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     for name in tqdm(options.assignments or course.assignments, unit="notebook"):
-        print(release_assignment(course, name))
+        tqdm.write(str(release_assignment(course, name)))
     return 0
 
 
