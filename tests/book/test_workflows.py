@@ -1,5 +1,6 @@
-"""What GitHub reads, workflows and forms: valid, and in step with the project."""
+"""What GitHub, git and editors read: valid, and in step with the project."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tools import ROOT
+from tools import ROOT, rules
 from tools.book_extension import BRANCH
 from tools.repository import VARIABLE
 
@@ -73,3 +74,22 @@ def test_the_published_book_knows_its_repository_and_lies_where_colab_looks() ->
     text = (ROOT / ".github/workflows/publish.yml").read_text(encoding="utf-8")
     assert f"{VARIABLE}:" in text
     assert f"--initial-branch={BRANCH}" in text
+
+
+def test_a_new_container_builds_the_book() -> None:
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text(encoding="utf-8"))
+    assert container["postCreateCommand"] == "make book"
+
+
+def test_the_hooks_use_the_environment_alone_and_check_every_page() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    assert [repository["repo"] for repository in config["repos"]] == ["local"]
+    hooks = {hook["id"]: hook for hook in config["repos"][0]["hooks"]}
+    for hook in hooks.values():
+        assert hook["language"] == "system" and hook["entry"].startswith(".venv/bin/")
+    found = [path for end in ("md", "ipynb") for path in ROOT.glob(f"[!._]*/**/*.{end}")]
+    found += ROOT.glob("*.md")
+    checked = re.compile(hooks["rules"]["files"])
+    names = {path.relative_to(ROOT).as_posix() for path in found}
+    pages = {path.relative_to(ROOT).as_posix() for path in rules.pages()}
+    assert {name for name in names if checked.search(name)} == pages
