@@ -86,6 +86,12 @@ def test_there_are_pages() -> None:
     assert "index.html" in PAGES and len(PAGES) > 10
 
 
+def test_a_call_in_a_chapter_leads_to_the_documentation_of_the_function() -> None:
+    page = (BOOK / "chapters" / "05-first-experiments.html").read_text(encoding="utf-8")
+    link = '<a [^>]*href="../appendix/api.html#normlab.training.fit"[^>]*>'
+    assert re.search(link + r'<span class="n">fit</span></a><span class="p">\(', page)
+
+
 @pytest.mark.parametrize("folder", ["", "_sources"])
 def test_no_file_of_the_book_holds_a_solution_of_an_assignment(folder):
     kinds = (".html", ".ipynb", ".md", ".txt", ".js")
