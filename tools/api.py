@@ -26,6 +26,8 @@ from tools import ROOT
 # Methods that a network inherits from nn.Module and that return the network.
 FLUENT = {"cpu", "cuda", "double", "eval", "float", "half", "requires_grad_", "to", "train"}
 
+CODE = {"ipython3", "python"}  # the languages of blocks whose names are linked
+
 
 def mend_mocks() -> None:
     """Let a stand-in be an annotation like others, and a class that derives from one sign itself.
@@ -129,6 +131,8 @@ def mock_imports(app: Sphinx, config: Config) -> None:
 def setup(app: Sphinx) -> dict:
     sys.path.insert(0, str(ROOT / "src"))  # normlab need not be installed
     mend_mocks()
+    for language in set(block.BUILTIN_BLOCKS) - CODE:  # each costs a walk through every page
+        del block.BUILTIN_BLOCKS[language]
     allow_sections_without_title()
     block.parse_names = Names()
     app.connect("autodoc-process-docstring", escape_stars)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -55,9 +56,12 @@ def made_of_contents(lines: Callable[[list[Entry], Path], list[str]]) -> type[Sp
     return MadeOfContents
 
 
+contents = cache(read_contents)  # every page asks; the files stand still during a build
+
+
 def entries_to_watch(env: BuildEnvironment) -> list[Entry]:
     """Return the contents of the book; the page is built anew when one of them changes."""
-    entries = read_contents(Path(env.srcdir))
+    entries = contents(Path(env.srcdir))
     for entry in entries:
         env.note_dependency(str(entry.path))
     return entries
@@ -161,7 +165,7 @@ def say_where(app: Sphinx, page: str, template: str, context, doctree) -> None:
     """Put a line above the title that says where in the book the page stands."""
     if doctree is not None:
         path = Path(app.env.doc2path(page))
-        if line := position(read_contents(Path(app.srcdir)), path):
+        if line := position(contents(Path(app.srcdir)), path):
             context["body"] = f'<p class="where">{line}</p>\n{context["body"]}'
 
 
