@@ -12,6 +12,8 @@ from dataclasses import replace
 from typing import Union
 
 import sphinx.ext.autodoc
+from bs4 import BeautifulSoup
+from bs4.element import PreformattedString
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -91,6 +93,11 @@ class Names:
         return self.visitor.accessed[known:]
 
 
+def read_page(html: str, parser: str) -> BeautifulSoup | PreformattedString:
+    """Read a page, but leave a code block with its links as it is: it only has to be written."""
+    return PreformattedString(html) if html.startswith("<pre") else BeautifulSoup(html, parser)
+
+
 def allow_sections_without_title() -> None:
     """Keep sphinx-codeautolink from failing on the sections that sphinx-exercise makes."""
     depart_section = block.CodeBlockAnalyser.depart_section
@@ -135,6 +142,7 @@ def setup(app: Sphinx) -> dict:
         del block.BUILTIN_BLOCKS[language]
     allow_sections_without_title()
     block.parse_names = Names()
+    block.BeautifulSoup = read_page
     app.connect("autodoc-process-docstring", escape_stars)
     app.connect("config-inited", mock_imports)
     return {"parallel_read_safe": True}
