@@ -280,6 +280,80 @@ def test_the_folder_holds_the_checkpoint_with_the_usual_permissions_and_nothing_
 
 
 @posix
+@pytest.mark.parametrize("mode", [0o600, 0o444, 0o666])
+def test_a_file_keeps_its_mode_and_is_never_more_open_than_it(run, mode, monkeypatch):
+    path, parts = run
+    path.chmod(mode)
+    seen = []
+
+    def replace(source, target, original=os.replace):
+        seen.append(stat.S_IMODE(os.stat(source).st_mode))
+        original(source, target)
+
+    def fsync(descriptor, original=os.fsync):
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            seen.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(os, "fsync", fsync)
+    save(path, *parts)
+    assert seen == [mode, mode] and stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@posix
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_a_new_file_follows_the_umask(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        save(tmp_path / "run.pt", nn.Linear(1, 1))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "run.pt").stat().st_mode) == mode
+
+
+@posix
+@pytest.mark.parametrize("there", [True, False])
+def test_a_symbolic_link_stays_one_and_what_it_leads_to_is_replaced(run, there):
+    path, parts = run
+    (path.parent / "folder").mkdir()
+    target, link = path.parent / "folder" / "epoch.pt", path.parent / "last.pt"
+    if there:
+        path.rename(target)
+    link.symlink_to(Path("folder") / "epoch.pt")
+    save(link, *parts, epoch=3)
+    assert link.is_symlink() and load(target).epoch == load(link).epoch == 3
+    assert [p.name for p in target.parent.iterdir()] == ["epoch.pt"]
+
+
+@posix
+@pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "folder", "link to itself"])
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path, kind, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path("run.pt")
+    if kind == "link to itself":
+        path.symlink_to(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        os.mkfifo("pipe" if "link" in kind else path)
+        if "link" in kind:
+            path.symlink_to("pipe")
+    before = sorted(p.name for p in Path().iterdir()), path.lstat()
+    with pytest.raises(OSError, match=r"nothing was saved: 'run\.pt'"):
+        save(path, nn.Linear(1, 1))
+    after = path.lstat()
+    assert sorted(p.name for p in Path().iterdir()) == before[0]
+    assert (after.st_ino, after.st_mode) == (before[1].st_ino, before[1].st_mode)
+
+
+def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    save("~/run.pt", nn.Linear(1, 1), epoch=3)
+    assert load(Path("~/run.pt")).epoch == 3 and (tmp_path / "run.pt").is_file()
+
+
+@posix
 def test_the_content_is_on_disk_before_the_name_and_the_name_before_save_returns(run, monkeypatch):
     path, parts = run
     calls = []
@@ -585,11 +659,19 @@ def test_another_architecture_is_named_by_its_first_keys_and_shapes(run, other, 
         ),
         (
             lambda m, o, s: (m, Adam(list(m.parameters())[::-1]), s),
-            r"Adam has parameters of shapes \[\[\[16, 2\], .*, yours \[\[\[2\], .*: pass the same",
+            r"saved Adam has 0\.0\.0\.weight in group 0, yours has 2\.bias in group 0: pass the",
         ),
         (
             lambda m, o, s: (m, Adam([{"params": [p]} for p in m.parameters()]), s),
-            r"yours \[\[\[16, 2\]\], \[\[16\]\], .* in the same order and groups$",
+            r"0\.0\.0\.bias in group 0, yours has 0\.0\.0\.bias in group 1: .* order and groups$",
+        ),
+        (
+            lambda m, o, s: (m, Adam(list(m.parameters())[:-1]), s),
+            r"the saved Adam has 2\.bias in group 0, yours has none: pass the same parameters",
+        ),
+        (
+            lambda m, o, s: (m, Adam([*m.parameters(), nn.Parameter(torch.ones(3))]), s),
+            r"the Adam holds a parameter of shape \[3\] that the model does not",
         ),
     ],
 )
@@ -602,6 +684,121 @@ def test_to_resume_the_optimizer_and_the_scheduler_must_be_those_that_were_saved
     with pytest.raises(CheckpointError, match=message):
         load(path).restore(*parts)
     assert snapshot(*parts) == before
+
+
+def twins(reverse=False):
+    """Two layers of the same shapes under one optimizer with moments, in either order."""
+    model = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
+    optimizer = Adam(list(model.parameters())[:: -1 if reverse else 1])
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    return model, optimizer
+
+
+def test_moments_of_one_layer_do_not_land_on_another_of_equal_shape(tmp_path):
+    seed_everything(0)
+    save(tmp_path / "run.pt", *twins())
+    parts = twins(reverse=True)
+    before = snapshot(*parts)
+    with pytest.raises(CheckpointError, match=r"has 0\.weight in group 0, yours has 1\.weight in"):
+        load(tmp_path / "run.pt").restore(*parts)
+    assert snapshot(*parts) == before
+
+
+@pytest.fixture
+def old_run(run):
+    """A checkpoint as version 0.2 wrote it: without the names of the optimizer's parameters."""
+    path, parts = run
+    content = torch.load(path, weights_only=True)
+    for part in ("optimizer", "scheduler"):
+        del content[part]["names"]
+    path.write_bytes(checkpoints._seal(archive(content)))
+    return path, parts
+
+
+def test_a_file_without_names_resumes_with_a_warning(old_run):
+    path, parts = old_run
+    expected = snapshot(*parts)
+    resumed = start("Adam", "steps")
+    with pytest.warns(UserWarning, match="does not name the parameters of its Adam") as caught:
+        load(path).restore(*resumed)
+    assert snapshot(*resumed) == expected
+    assert len(caught) == 1 and caught[0].filename == __file__
+    load(path).restore(network())  # a warning would be an error here
+
+
+@pytest.mark.filterwarnings("ignore:the file does not name")
+def test_a_file_without_names_is_compared_by_shapes(old_run):
+    path, _ = old_run
+    model, _, scheduler = start("Adam", "steps")
+    with pytest.raises(
+        CheckpointError, match=r"has \[16, 2\] in group 0, yours has \[2\] in group"
+    ):
+        load(path).restore(model, Adam(list(model.parameters())[::-1]), scheduler)
+
+
+def test_a_trained_parameter_that_is_not_in_the_model_is_not_forgotten_in_silence(tmp_path):
+    model, temperature = nn.Linear(2, 2), nn.Parameter(torch.ones(1))
+    optimizer = Adam([*model.parameters(), temperature])
+    with pytest.raises(CheckpointError, match=r"shape \[1\] that the model does not, .*ModuleList"):
+        save(tmp_path / "run.pt", model, optimizer)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Compiled(nn.Module):
+    """Has the keys of `torch.compile`, which takes seconds to import."""
+
+    def __init__(self, model):
+        super().__init__()
+        self._orig_mod = model
+
+
+@pytest.mark.parametrize(
+    ("wrap", "prefix", "inner"),
+    [
+        (Compiled, "_orig_mod.", "model._orig_mod"),
+        (nn.DataParallel, "module.", "model.module"),
+        (lambda m: nn.DataParallel(Compiled(m)), "module._orig_mod.", "model.module._orig_mod"),
+    ],
+)
+def test_wrapped_and_plain_models_are_told_how_to_meet(tmp_path, wrap, prefix, inner):
+    plain, wrapped = nn.Linear(2, 2), wrap(nn.Linear(2, 2))
+    save(tmp_path / "plain.pt", plain)
+    save(tmp_path / "wrapped.pt", wrapped)
+    before = snapshot(plain, wrapped)
+    with pytest.raises(CheckpointError, match=f"begin with '{prefix}', .*: restore into {inner}, "):
+        load(tmp_path / "plain.pt").restore(wrapped)
+    with pytest.raises(
+        CheckpointError, match=f"begin with '{prefix}', the model's do not"
+    ) as caught:
+        load(tmp_path / "wrapped.pt").restore(plain)
+    assert snapshot(plain, wrapped) == before
+    way_out = str(caught.value).partition("or use ")[2]
+    exec(way_out, {"model": plain, "checkpoint": load(tmp_path / "wrapped.pt")})
+    assert torch.equal(plain.weight, next(wrapped.parameters()))
+    load(tmp_path / "plain.pt").restore(eval(inner, {"model": wrapped}))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: nn.Linear(2, 2, device="meta"), r"weight is on meta, .*: call model\.to_empty"),
+        (lambda: nn.LazyLinear(2), "weight has no shape yet: call the model on a batch first"),
+        (lambda: nn.LazyBatchNorm1d(), "weight has no shape yet"),
+    ],
+)
+def test_a_model_without_numbers_is_neither_saved_nor_restored(tmp_path, build, message):
+    path, model = tmp_path / "run.pt", build()
+    save(path, nn.Linear(2, 2))
+    before = path.read_bytes()
+    with pytest.raises(
+        CheckpointError, match=r"run\.pt cannot be saved: weight (is on meta|has no)"
+    ):
+        save(path, model)
+    assert path.read_bytes() == before
+    with pytest.raises(CheckpointError, match=f"cannot be restored: {message}"):
+        load(path).restore(model)
+    assert nn.parameter.is_lazy(model.weight) or model.weight.is_meta
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -628,13 +825,51 @@ def test_a_failure_half_way_changes_nothing(run, monkeypatch, error):
 # --- saving that fails --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [nn.ReLU, lambda x: x, np.float64(1), nn.Linear(2, 2), Payload()])
-def test_what_could_not_be_loaded_is_not_saved(run, value):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"norm": nn.ReLU},
+            r"arguments\['norm'\] is the class torch\.nn\.modules.*\.ReLU: pass num",
+        ),
+        ({"norm": lambda x: x}, r"arguments\['norm'\] is a builtins\.function"),
+        ({"rate": np.float64(1)}, r"arguments\['rate'\] is a numpy\.float64: pass numbers"),
+        ({"sizes": [2, np.int64(3)]}, r"arguments\['sizes'\]\[1\] is a numpy\.int64"),
+        ({"sizes": np.ones(2)}, r"arguments\['sizes'\] is a numpy\.ndarray: .*tolist\(\)"),
+        ({"deep": {"sizes": (range(3),)}}, r"\['deep'\]\['sizes'\]\[0\] is a builtins\.range"),
+        (
+            {"data": {"path": Path("x")}},
+            r"\['data'\]\['path'\] is a pathlib\.\S*PosixPath: .*str\(\)",
+        ),
+        ({"labels": {np.int64(3): "x"}}, r"the key np\S*\(3\) of arguments\['labels'\] is a numpy"),
+        ({"net": nn.Linear(2, 2)}, r"arguments\['net'\] is a torch\.nn\.modules\.linear\.Linear"),
+        ({"gift": Payload()}, r"arguments\['gift'\] is a \S*\.Payload"),
+        ([1, 2], "cannot convert"),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_saved_and_named(run, arguments, message):
     path, parts = run
     data = path.read_bytes()
-    with pytest.raises(CheckpointError, match=r"run\.pt (cannot be saved|is refused)"):
-        save(path, *parts, arguments={"norm": value})
+    with pytest.raises(CheckpointError, match=rf"run\.pt cannot be saved: .*{message}"):
+        save(path, *parts, arguments=arguments)
     assert path.read_bytes() == data and len(list(path.parent.iterdir())) == 1
+
+
+def test_a_setting_of_the_optimizer_that_is_no_data_is_named(tmp_path):
+    model = nn.Linear(2, 2)
+    optimizer = SGD(model.parameters(), lr=np.float64(0.1))
+    with pytest.raises(
+        CheckpointError, match=r"optimizer\['state'\]\['param_groups'\]\[0\]\['lr'\] is"
+    ):
+        save(tmp_path / "run.pt", model, optimizer)
+
+
+PLAIN = {"a": [1, 2.5, 1j, True, None, "x", b"x", (1, 2), {3}, torch.ones(2)], 4: {}}
+
+
+def test_plain_data_comes_back_as_it_was(tmp_path):
+    save(tmp_path / "run.pt", nn.Linear(1, 1), arguments=PLAIN)
+    assert repr(load(tmp_path / "run.pt").arguments) == repr(PLAIN)
 
 
 def test_an_interrupt_during_a_save_leaves_the_old_checkpoint(run, monkeypatch):
