@@ -5,12 +5,15 @@ GPU of a Colab runtime, else the CPU. Models come back to where they were, and p
 where the model is, so that code which follows need not know.
 """
 
+import copy
+import operator
 import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import TypeVar
 
 import numpy as np
@@ -78,9 +81,10 @@ class Batches:
         batch_size: samples per batch; the last batch holds the rest.
         shuffle: a new order in every epoch.
         device: where to hold inputs and targets; None leaves them where they are.
+        drop_last: leave out the rest that makes no full batch.
 
     Raises:
-        ValueError: numbers of inputs and targets differ, or `batch_size` is less than 1.
+        ValueError: numbers of inputs and targets differ, or `batch_size` is no number from 1.
     """
 
     def __init__(
@@ -90,27 +94,32 @@ class Batches:
         batch_size: int = 64,
         shuffle: bool = False,
         device: Device = None,
+        drop_last: bool = False,
     ) -> None:
         if len(inputs) != len(targets):
             raise ValueError(f"{len(inputs)} inputs do not go with {len(targets)} targets")
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}: a batch needs at least one sample")
-        if device is not None:
-            device = pick_device(device)
+        if not isinstance(batch_size, Integral) or batch_size < 1:
+            raise ValueError(
+                f"batch_size={batch_size!r}: pass a whole number of samples, 1 or more"
+            )
+        device = device and pick_device(device)
         self.inputs, self.targets = inputs.to(device), targets.to(device)
-        self.batch_size, self.shuffle = batch_size, shuffle
+        self.batch_size, self.shuffle, self.drop_last = int(batch_size), shuffle, drop_last
 
     def to(self, device: Device) -> "Batches":
         """Return the same batches, held on `device`."""
-        return Batches(self.inputs, self.targets, self.batch_size, self.shuffle, device)
+        moved, device = copy.copy(self), device and pick_device(device)
+        moved.inputs, moved.targets = self.inputs.to(device), self.targets.to(device)
+        return moved
 
     def __len__(self) -> int:
-        return -(-len(self.inputs) // self.batch_size)
+        n = len(self.inputs)
+        return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         n = len(self.inputs)
         order = torch.randperm(n) if self.shuffle else torch.arange(n)
-        for index in order.to(self.inputs.device).split(self.batch_size):
+        for index in order.to(self.inputs.device).split(self.batch_size)[: len(self)]:
             yield as_float(self.inputs[index]), self.targets[index]
 
 
@@ -160,8 +169,8 @@ def _moved(model: nn.Module, device: torch.device) -> Iterator[None]:
     if home == device:  # also the model that lies on several devices, as its owner wants it
         yield
         return
-    model.to(device)
     try:
+        model.to(device)
         yield
     finally:
         model.to(home)
@@ -171,8 +180,23 @@ def _on(device: torch.device, data: Iterable[Batch]) -> Iterator[Batch]:
     """Yield the batches of `data`, on `device`."""
     if isinstance(data, Batches):  # as bytes, before they become four times as large
         data = data.to(device)
+    empty = True
     for inputs, targets in data:
         yield inputs.to(device), None if targets is None else targets.to(device)
+        empty = False
+    if empty:
+        raise ValueError("the data yielded no batch: it is empty, or it was passed over before")
+
+
+def _check_data(name: str, data: Iterable[Batch] | None, passes: int) -> None:
+    """Refuse what will not yield batches in every pass, as far as one can know beforehand."""
+    if passes > 1 and isinstance(data, Iterator):
+        raise ValueError(
+            f"{name} is a {type(data).__name__}, which can be passed over once, not {passes} times:"
+            " pass a list of batches, or Batches"
+        )
+    if operator.length_hint(data, 1) == 0:
+        raise ValueError(f"{name} holds no batch: it is empty, or smaller than a full batch")
 
 
 def fit(
@@ -189,9 +213,14 @@ def fit(
 ) -> History:
     """Train `model` in place and return what was measured.
 
+    A model in eval mode is put into training mode as a whole. In one that is in training mode, the
+    layers that you have put into eval mode stay frozen so: call `model.train()` first, then freeze.
+
+    An exception, Ctrl-C too, carries the epochs done before it as its attribute `history`.
+
     Args:
         model: any module; left in training mode, and on the device where it was.
-        optimizer: holds the parameters of `model`.
+        optimizer: holds parameters of `model`; those that it does not hold stay as they are.
         train: anything that yields `(inputs, targets)`; one pass over it is an epoch.
         test: the same, evaluated after each epoch; None means never.
         epochs: number of passes.
@@ -202,30 +231,57 @@ def fit(
         device: where to compute, see `pick_device`.
 
     Raises:
-        ValueError: `train` yields no batch, or there is no such device.
+        ValueError: before the first step, where `train` or `test` is empty or cannot be passed over
+            `epochs` times, `optimizer` holds no parameter of `model`, the loss broadcasts outputs
+            [N, 1] against targets [N], or there is no such device.
     """
+    _check_data("train", train, epochs)
+    _check_data("test", test, epochs)
+    own = set(model.parameters())
+    if own.isdisjoint(p for group in optimizer.param_groups for p in group["params"]):
+        raise ValueError(
+            f"the {type(optimizer).__name__} holds no parameter of the model, which would not "
+            "learn: build it from model.parameters()"
+        )
     history = History()
     device = pick_device(device, model)
-    bar = tqdm(total=epochs, unit="epoch", leave=False) if progress is None else progress
-    for epoch in range(1, epochs + 1):
-        with _moved(model, device):
-            _follow(optimizer)
-            start = time.perf_counter()
-            loss, accuracy = _train_epoch(model, optimizer, _on(device, train), loss_fn)
-            history.seconds.append(time.perf_counter() - start)
-        _follow(optimizer)
-        history.train_loss.append(loss)
-        history.train_accuracy.append(accuracy)
-        if test is not None:
-            loss, accuracy = evaluate(model, test, loss_fn, device)
-            history.test_loss.append(loss)
-            history.test_accuracy.append(accuracy)
-        if after_epoch is not None:
-            after_epoch(epoch)
-        bar.update()
-    if progress is None:
-        bar.close()
+    own_bar = progress is None  # the truth of a bar is its length
+    bar = tqdm(total=epochs, unit="epoch", leave=False) if own_bar else nullcontext(progress)
+    with bar as bar, _keeping("history", history):
+        for epoch in range(1, epochs + 1):
+            try:
+                with _moved(model, device):
+                    _follow(optimizer)
+                    start = time.perf_counter()
+                    trained = _train_epoch(model, optimizer, _on(device, train), loss_fn)
+                    seconds = time.perf_counter() - start
+            finally:
+                _follow(optimizer)
+            tested = (None, None) if test is None else evaluate(model, test, loss_fn, device)
+            measured = (*trained, *tested, seconds)
+            for values, value in zip(vars(history).values(), measured, strict=True):
+                if value is not None:
+                    values.append(value)
+            if after_epoch is not None:
+                restore = _modes(model)
+                after_epoch(epoch)
+                if not model.training:  # else it may have frozen a layer
+                    restore()
+            bar.update()
     return history
+
+
+@contextmanager
+def _keeping(name: str, value: object) -> Iterator[None]:
+    """Give an exception, Ctrl-C too, what was measured before it."""
+    try:
+        yield
+    except BaseException as error:
+        setattr(error, name, value)
+        error.add_note(
+            f"What was measured before is kept: `error.{name}`, or `sys.last_value.{name}`"
+        )
+        raise
 
 
 def _follow(optimizer: torch.optim.Optimizer) -> None:
@@ -241,15 +297,14 @@ def _follow(optimizer: torch.optim.Optimizer) -> None:
 
 
 def _train_epoch(model, optimizer, train: Iterable[Batch], loss_fn: Loss) -> tuple[float, float]:
-    model.train()
-    meter = _Meter()
+    if not model.training:
+        model.train()
+    meter = _Meter(loss_fn)
     for inputs, targets in train:
-        outputs = model(inputs)
-        loss = loss_fn(outputs, targets)
+        loss = meter.add(model(inputs), targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        meter.add(loss, outputs, targets)
     return meter.averages()
 
 
@@ -263,12 +318,11 @@ def evaluate(
 
     The accuracy is NaN where the targets are not class numbers. `device` as in `pick_device`.
     """
-    meter = _Meter()
+    meter = _Meter(loss_fn)
     device = pick_device(device, model)
     with _eval_mode(model), _moved(model, device):
         for inputs, targets in _on(device, data):
-            outputs = model(inputs)
-            meter.add(loss_fn(outputs, targets), outputs, targets)
+            meter.add(model(inputs), targets)
     return meter.averages()
 
 
@@ -282,17 +336,27 @@ def predict(model: nn.Module, data: Iterable[Batch], device: Device = None) -> T
         return torch.cat([model(inputs) for inputs, _ in _on(device, data)]).to(home)
 
 
+def _modes(model: nn.Module) -> Callable[[], None]:
+    """Return what puts each layer into the mode again that it has now."""
+    modes = [(module, module.training) for module in model.modules()]
+
+    def restore() -> None:
+        for module, mode in modes:  # model.train() would thaw frozen layers
+            module.training = mode
+
+    return restore
+
+
 @contextmanager
 def _eval_mode(model: nn.Module) -> Iterator[None]:
     """Put `model` into eval mode without gradients, then each layer into its own mode again."""
-    modes = [(module, module.training) for module in model.modules()]
+    restore = _modes(model)
     model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        for module, mode in modes:  # model.train() would thaw frozen layers
-            module.training = mode
+        restore()
 
 
 class _Meter:
@@ -301,25 +365,49 @@ class _Meter:
     Numbers are read at the end: an accelerator would have to wait for each.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, loss_fn: Loss) -> None:
+        self.loss_fn = loss_fn
         self.losses: list[Tensor] = []
         self.correct: list[Tensor] = []
         self.sizes: list[int] = []
 
-    def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
+    def add(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Measure a batch and return its loss."""
+        _check_shapes(self.loss_fn, outputs, targets)
+        loss = self.loss_fn(outputs, targets)
         self.losses.append(loss.detach())
         self.sizes.append(len(targets))
         if not targets.is_floating_point():
             self.correct.append((outputs.argmax(1) == targets).sum())
+        return loss
 
     def averages(self) -> tuple[float, float]:
-        if not self.sizes:
-            raise ValueError("the data yielded no batch")
         count = sum(self.sizes)
         losses = torch.stack(self.losses).tolist()
         loss = sum(loss * n for loss, n in zip(losses, self.sizes, strict=True)) / count
         correct = sum(torch.stack(self.correct).tolist()) if self.correct else float("nan")
         return loss, correct / count
+
+
+def _check_shapes(loss_fn: Loss, outputs: Tensor, targets: Tensor) -> None:
+    """Refuse outputs [N, 1] and targets [N] where the loss compares each with all, as [N, N]."""
+    try:
+        shape = torch.broadcast_shapes(outputs.shape, targets.shape)
+        larger = shape.numel() > max(outputs.numel(), targets.numel())
+        if not larger or targets.min() == targets.max():
+            return
+        # Made-up outputs in (0, 1): a loss that squeezes its outputs would give something else for
+        # the expanded ones, and a loss that takes class numbers would raise.
+        made_up = (0.5 + 0.4 * torch.arange(outputs.numel()).sin()).view_as(outputs).to(outputs)
+        expanded = loss_fn(made_up.expand(shape), targets.expand(shape))
+        if not torch.allclose(loss_fn(made_up, targets), expanded):
+            return
+    except Exception:
+        return
+    raise ValueError(
+        f"outputs {list(outputs.shape)} and targets {list(targets.shape)} are not compared one by "
+        f"one, but as {list(shape)}: give both one shape, by targets.view_as(outputs) for example"
+    )
 
 
 def compare(
@@ -345,11 +433,16 @@ def compare(
         seeds: one run per model and seed.
 
     Returns:
-        The histories and the trained models, by name, in the order of `seeds`.
+        The histories and the trained models, by name, in the order of `seeds`. An exception,
+        Ctrl-C too, carries those of the runs before it as its attribute `results`.
     """
+    runs = len(models) * len(seeds)
+    _check_data("train", train, runs * epochs)
+    _check_data("test", test, runs * epochs)
     histories: dict[str, list[History]] = {name: [] for name in models}
     trained: dict[str, list[nn.Module]] = {name: [] for name in models}
-    with tqdm(total=len(models) * len(seeds) * epochs, unit="epoch") as bar:
+    results = histories, trained
+    with tqdm(total=runs * epochs, unit="epoch") as bar, _keeping("results", results):
         for name, build in models.items():
             for seed in seeds:
                 bar.set_description(f"{name}, seed {seed}")
@@ -367,4 +460,4 @@ def compare(
                 )
                 histories[name].append(history)
                 trained[name].append(model)
-    return histories, trained
+    return results

@@ -1,10 +1,12 @@
 import math
 import random
+import re
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from normlab import training
 from normlab.models import mlp
@@ -290,7 +292,244 @@ def test_the_device_changes_nothing_but_the_place(points):
     assert histories[0] == pytest.approx(histories[1], rel=1e-4)
 
 
-@pytest.mark.parametrize("size", [0, -1])
+@pytest.mark.parametrize("size", [0, -1, 1.5, "64", None, np.int64(0)])
 def test_a_batch_needs_a_sample(points, size):
-    with pytest.raises(ValueError, match=f"batch_size={size}: a batch needs at least one sample"):
+    with pytest.raises(
+        ValueError, match=f"batch_size={re.escape(repr(size))}: pass a whole number"
+    ):
         Batches(*points, size)
+
+
+# --- layers that the caller froze ---------------------------------------------------------------
+
+
+def test_training_leaves_a_frozen_layer_frozen(frozen, points):
+    fit(frozen, sgd(frozen.parameters()), Batches(*points), Batches(*points), epochs=2)
+    assert frozen[0][1].num_batches_tracked == 0 and not frozen[0][1].training
+    assert frozen.training and frozen[0].training
+
+
+def test_a_model_in_eval_mode_is_trained_in_training_mode(points):
+    model = mlp([2, 3, 2], nn.BatchNorm1d).eval()
+    fit(model, sgd(model.parameters()), Batches(*points, 100), epochs=2)
+    assert model[0][1].num_batches_tracked == 4
+    assert all(module.training for module in model.modules())
+
+
+def test_what_follows_an_epoch_may_freeze_a_layer(points):
+    model = mlp([2, 3, 2], nn.BatchNorm1d)
+    freeze = lambda epoch: model[0][1].eval()  # noqa: E731
+    fit(model, sgd(model.parameters()), Batches(*points, 100), epochs=3, after_epoch=freeze)
+    assert model[0][1].num_batches_tracked == 2 and model.training
+
+
+def test_what_follows_an_epoch_thaws_nothing_by_measuring_in_eval_mode(frozen, points):
+    measure = lambda epoch: frozen.eval()  # noqa: E731
+    fit(frozen, sgd(frozen.parameters()), Batches(*points), epochs=2, after_epoch=measure)
+    assert frozen[0][1].num_batches_tracked == 0 and frozen.training
+
+
+# --- mistakes are found before the first step ---------------------------------------------------
+
+
+def generator(points):
+    yield from Batches(*points)
+
+
+def mistakes(points):
+    """Arguments of fit with a mistake, and the words that say so."""
+    inputs, targets = points
+    none = Batches(inputs[:0], targets[:0])
+    rest = Batches(inputs, targets, 500, drop_last=True)
+    spent = iter([])
+    good = Batches(*points)
+    return {
+        "generator": (
+            (generator(points),),
+            2,
+            "train is a generator, .* once, not 2 times: pass a",
+        ),
+        "map": ((map(tuple, good),), 2, "train is a map, which can be passed over once"),
+        "test": ((good, generator(points)), 2, "test is a generator, which can be passed over"),
+        "empty list": (([],), 1, "train holds no batch: it is empty"),
+        "no samples": ((none,), 1, "train holds no batch"),
+        "no full batch": ((rest,), 1, "train holds no batch: .* smaller than a full batch"),
+        "spent": ((spent,), 1, "train holds no batch"),
+        "spent generator": ((x for x in ()), 1, "yielded no batch: it is empty, or it was passed"),
+        "empty test": ((good, []), 1, "test holds no batch"),
+    }
+
+
+@pytest.mark.parametrize("mistake", mistakes((torch.zeros(4, 2), torch.zeros(4).long())))
+def test_data_that_yield_too_little_are_refused_before_the_first_step(points, mistake):
+    data, epochs, message = mistakes(points)[mistake]
+    data = data if isinstance(data, tuple) else (data,)
+    model = mlp([2, 2])
+    before = model[0].weight.clone()
+    with pytest.raises(ValueError, match=message):
+        fit(model, sgd(model.parameters()), *data, epochs=epochs)
+    assert torch.equal(model[0].weight, before)
+
+
+def test_one_pass_over_a_generator_is_fine(points):
+    model = mlp([2, 2])
+    data = generator(points), generator(points)
+    assert len(fit(model, sgd(model.parameters()), *data, epochs=1).test_loss) == 1
+
+
+def test_a_generator_cannot_serve_two_runs(points):
+    with pytest.raises(ValueError, match="train is a generator, .* not 2 times"):
+        compare({"a": lambda: mlp([2, 2])}, sgd, generator(points), seeds=[0, 1], epochs=1)
+
+
+def test_predicting_on_nothing_is_an_error():
+    with pytest.raises(ValueError, match="yielded no batch"):
+        predict(nn.Linear(2, 2), [])
+
+
+def test_an_optimizer_of_another_model_is_refused(points):
+    model = mlp([2, 2])
+    with pytest.raises(
+        ValueError, match=r"the SGD holds no parameter of the model.*parameters\(\)"
+    ):
+        fit(model, sgd(mlp([2, 2]).parameters()), Batches(*points), epochs=1)
+
+
+def test_an_optimizer_of_a_part_trains_that_part(points):
+    model = mlp([2, 3, 2])
+    body, head = model[0][0].weight.clone(), model[1].weight.clone()
+    fit(model, sgd(model[1].parameters()), Batches(*points), epochs=1)
+    assert torch.equal(model[0][0].weight, body) and not torch.equal(model[1].weight, head)
+
+
+def mean_square(outputs, targets):
+    return ((outputs - targets) ** 2).mean()
+
+
+@pytest.mark.parametrize("loss_fn", [mean_square, nn.functional.mse_loss, nn.functional.l1_loss])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_outputs_that_would_be_compared_with_every_target_are_refused(loss_fn, dtype):
+    model = nn.Linear(2, 1)
+    nn.init.zeros_(model.weight)  # so that all outputs are equal
+    before = model.bias.clone()
+    data = Batches(torch.randn(8, 2), torch.arange(8).to(dtype))
+    message = r"outputs \[8, 1\] and targets \[8\] .* as \[8, 8\]: .* targets\.view_as\(outputs\)"
+    with pytest.raises(ValueError, match=message):
+        fit(model, sgd(model.parameters()), data, epochs=1, loss_fn=loss_fn)
+    assert torch.equal(model.bias, before)
+    with pytest.raises(ValueError, match=message):
+        evaluate(model, data, loss_fn)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "loss_fn"),
+    [
+        ([8, 8], torch.arange(8), nn.functional.cross_entropy),
+        ([8, 1], torch.zeros(8).long(), nn.functional.cross_entropy),
+        ([8, 8, 3], torch.arange(24).view(8, 3) % 8, nn.functional.cross_entropy),
+        ([8, 1], torch.randn(8), lambda o, t: mean_square(o.squeeze(1), t)),
+        ([8, 1], torch.randn(8), lambda o, t: mean_square(o.view_as(t), t)),
+        ([8, 2], torch.randn(8, 1), lambda o, t: mean_square(o[:, :1], t) / o[:, 1].exp().mean()),
+        ([1, 1], torch.randn(1), mean_square),
+        ([8], torch.randn(1, 8), mean_square),
+    ],
+)
+def test_losses_that_know_their_shapes_are_left_alone(outputs, targets, loss_fn):
+    training._check_shapes(loss_fn, torch.zeros(outputs), targets)
+
+
+# --- what was measured survives -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("when", ["training", "testing", "after the epoch"])
+def test_an_interrupt_keeps_the_epochs_before_it(points, error, when):
+    model, data, passes = mlp([2, 2]), Batches(*points), []
+
+    def fail(where):
+        passes.append(where)
+        if where == when and passes.count(where) == 3:
+            raise error("now")
+
+    class Failing(list):
+        def __iter__(self):
+            fail("training" if model.training else "testing")
+            return super().__iter__()
+
+    data = Failing(data)
+    with pytest.raises(error, match="now") as caught:
+        options = {"epochs": 5, "after_epoch": lambda _: fail("after the epoch")}
+        fit(model, sgd(model.parameters()), data, data, **options)
+    done = 3 if when == "after the epoch" else 2
+    assert [len(values) for values in vars(caught.value.history).values()] == [done] * 5
+    assert "error.history" in caught.value.__notes__[0] and model.training
+
+
+def test_an_interrupted_comparison_keeps_the_runs_before_it(points):
+    builds = []
+
+    def build():
+        builds.append(mlp([2, 2]))
+        if len(builds) == 4:
+            raise KeyboardInterrupt
+        return builds[-1]
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        compare({"a": build, "b": build}, sgd, Batches(*points), seeds=[0, 1], epochs=1)
+    histories, models = caught.value.results
+    assert [len(runs) for runs in histories.values()] == [2, 1]
+    assert models == {"a": builds[:2], "b": builds[2:3]}
+
+
+def test_an_interrupt_brings_model_and_optimizer_home_and_closes_the_bar(
+    accelerator, monkeypatch, points
+):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    followed, bars = [], []
+    monkeypatch.setattr(training, "_train_epoch", interrupt)
+    monkeypatch.setattr(training, "_follow", lambda _: followed.append(model.journey[-1:]))
+    monkeypatch.setattr(training, "tqdm", lambda **o: bars.append(tqdm(**o)) or bars[-1])
+    model = Traveller()
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, sgd(model.parameters()), Batches(*points), epochs=1)
+    assert followed == [["meta"], ["cpu"]] and bars[0].disable
+
+
+def test_a_model_comes_home_when_it_does_not_fit_on_the_device(accelerator, monkeypatch):
+    model = Traveller()
+    travel = model.to
+
+    def to(device):
+        travel(device)
+        if device.type == "meta":
+            raise RuntimeError("out of memory, half way")
+
+    monkeypatch.setattr(model, "to", to)
+    with pytest.raises(RuntimeError, match="half way"):
+        predict(model, [])
+    assert model.journey == ["meta", "cpu"]
+
+
+# --- Batches ------------------------------------------------------------------------------------
+
+
+def test_the_rest_can_be_dropped(points):
+    batches = Batches(*points, 60, shuffle=True, drop_last=True)
+    for data in (batches, batches.to("cpu")):
+        assert [len(x) for x, _ in data] == [60, 60, 60] and len(data) == 3
+
+
+def test_batches_of_nothing_are_none(points):
+    assert list(Batches(points[0][:0], points[1][:0])) == []
+
+
+def test_a_kind_of_batches_stays_its_kind_on_another_device(points):
+    class Doubled(Batches):
+        def __iter__(self):
+            yield from ((2 * x, y) for x, y in super().__iter__())
+
+    outputs = predict(nn.Identity(), Doubled(*points))
+    assert torch.equal(outputs, 2 * points[0])
