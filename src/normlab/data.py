@@ -6,7 +6,8 @@ images drawn by code, so that every chapter runs everywhere. Three environment v
 `NORMLAB_DATA=shapes`
     Use Shapes-10 and look for nothing.
 `NORMLAB_CIFAR10=...`
-    A folder with CIFAR-10, in torchvision's layout or as class folders.
+    A folder with CIFAR-10, in torchvision's layout, as class folders or with the archive
+    cifar-10-python.tar.gz, or the archive itself.
 `NORMLAB_CACHE=...`
     Where to keep decoded images; otherwise `~/.cache/normlab`, or `normlab` in `XDG_CACHE_HOME`.
 """
@@ -20,6 +21,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -134,7 +136,7 @@ def cifar10(
         patience: seconds after which a download that stalls or crawls is given up.
 
     Raises:
-        FileNotFoundError: NORMLAB_CIFAR10 names no folder, or part of CIFAR-10 is missing in it.
+        FileNotFoundError: NORMLAB_CIFAR10 names nothing, or part of CIFAR-10 is missing in it.
         ValueError: a file is damaged or is no 32x32 colour image, or NORMLAB_DATA is unknown.
     """
     choice, folder = os.environ.get("NORMLAB_DATA"), os.environ.get("NORMLAB_CIFAR10")
@@ -143,7 +145,7 @@ def cifar10(
     if choice == "shapes":
         data = _draw_shapes("drawn by code (NORMLAB_DATA=shapes)")
     elif folder:
-        data = _from_folder(Path(folder).expanduser(), archive)
+        data = _from_folder(Path(os.path.expanduser(folder)), archive)
     else:
         try:
             data = _from_cache_or_network(archive, connect_seconds, patience)
@@ -212,11 +214,29 @@ def _from_folder(root: Path, archive: Archive) -> ImageData:
         raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}: copy the folder again")
     if (root / "train").is_dir() or (root / "test").is_dir():
         return _from_class_folders(root, source)
+    packed = root if root.is_file() else root / "cifar-10-python.tar.gz"
+    if packed.is_file():
+        with open(packed, "rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != archive.sha256:
+                raise ValueError(
+                    f"{packed} is not cifar-10-python.tar.gz, or damaged (wrong sha256): "
+                    "copy it again, or unset NORMLAB_CIFAR10 to download it"
+                )
+            return _from_archive(file, archive, source)
     raise FileNotFoundError(
         f"NORMLAB_CIFAR10={root} is no folder with CIFAR-10: it needs cifar-10-batches-py/ "
-        "(torchvision's layout) or train/<class>/ and test/<class>/ with images. "
-        "Correct the variable, or unset it to download CIFAR-10."
+        "(torchvision's layout), train/<class>/ and test/<class>/ with images, or "
+        "cifar-10-python.tar.gz. Correct the variable, or unset it to download CIFAR-10."
     )
+
+
+def _from_archive(file: BinaryIO, archive: Archive, source: str) -> ImageData:
+    """Read a .tar.gz whose checksum is right: what is in it can be trusted."""
+    file.seek(0)
+    with tarfile.open(fileobj=file) as tar:  # read, not unpacked: no path can do harm
+        files = {Path(member.name).name: tar.extractfile(member) for member in tar}
+        batches = {name: pickle.load(files[name], encoding="bytes") for name in archive.md5}
+    return _from_batches(batches, source)
 
 
 def _from_class_folders(root: Path, source: str) -> ImageData:
@@ -227,11 +247,18 @@ def _from_class_folders(root: Path, source: str) -> ImageData:
     ]
     fingerprint = hashlib.sha256()
     for path in (path for split in splits for folder in split for path in folder):
-        status = path.stat()
-        fingerprint.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
+        try:
+            status = path.stat()
+        except OSError as error:  # a link that leads nowhere, say
+            raise FileNotFoundError(
+                f"{path} cannot be read ({error.strerror}): copy the folder again"
+            ) from error
+        # Whoever replaces a file can choose its mtime, not its ctime.
+        about = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        fingerprint.update(os.fsencode(path) + f" {about}\n".encode())
     key = fingerprint.hexdigest()
     # One cache file per folder, however often the folder changes.
-    cache = _cache_file(f"folder-{hashlib.sha256(bytes(root)).hexdigest()[:12]}.npz")
+    cache = f"folder-{hashlib.sha256(bytes(root)).hexdigest()[:12]}.npz"
     data = _load(cache, key, source)
     if data is None:
         tensors = []
@@ -259,12 +286,12 @@ def _decode(path: Path) -> np.ndarray:
     """Return the image as uint8 [3, 32, 32]."""
     try:
         with Image.open(path) as image:
-            if image.mode != "RGB" or image.size != (32, 32):
-                size = "x".join(map(str, image.size))
-                raise ValueError(f"{path} is {image.mode} {size}: CIFAR-10 is RGB 32x32")
-            return np.asarray(image).transpose(2, 0, 1)
-    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken PNG files
+            kind = f"{image.mode} {image.width}x{image.height}"
+            if kind == "RGB 32x32":
+                return np.asarray(image).transpose(2, 0, 1)
+    except Exception as error:  # Pillow's are of many types, DecompressionBombError among them
         raise ValueError(f"{path} is damaged or no image: copy the folder again") from error
+    raise ValueError(f"{path} is {kind}: CIFAR-10 is RGB 32x32")
 
 
 def _from_batches(batches: Mapping[str, Mapping], source: str) -> ImageData:
@@ -281,8 +308,7 @@ def _from_batches(batches: Mapping[str, Mapping], source: str) -> ImageData:
 
 def _from_cache_or_network(archive: Archive, connect_seconds: float, patience: float) -> ImageData:
     """Raise OSError, with the reason in a few words, where no server delivers."""
-    cache = _cache_file("cifar-10.npz")
-    data = _load(cache, archive.sha256, "from the cache")
+    data = _load("cifar-10.npz", archive.sha256, "from the cache")
     if data is None:
         # A nameless file: it vanishes with the process, whatever happens to the download.
         with tempfile.TemporaryFile() as file:
@@ -294,11 +320,8 @@ def _from_cache_or_network(archive: Archive, connect_seconds: float, patience: f
                 connect_seconds=connect_seconds,
                 patience=patience,
             )
-            with tarfile.open(fileobj=file) as tar:  # read, not unpacked: no path can do harm
-                files = {Path(member.name).name: tar.extractfile(member) for member in tar}
-                batches = {name: pickle.load(files[name], encoding="bytes") for name in archive.md5}
-        data = _from_batches(batches, f"downloaded from {host}")
-        _save(cache, archive.sha256, data)
+            data = _from_archive(file, archive, f"downloaded from {host}")
+        _save("cifar-10.npz", archive.sha256, data)
     return data
 
 
@@ -309,30 +332,37 @@ def _cache_file(name: str) -> Path:
     folder = os.environ.get("NORMLAB_CACHE")
     if not folder:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "normlab"
-    return Path(folder).expanduser() / name
-
-
-def _load(path: Path, key: str, source: str) -> ImageData | None:
-    """Return what `_save` wrote under the same key, or None."""
     try:
-        with np.load(path) as file:  # opens no pickles; reading a member verifies its checksum
+        return Path(folder).expanduser() / name
+    except RuntimeError as error:  # as in a container, for a user that it does not know
+        message = f"{folder} needs a home directory: set NORMLAB_CACHE to a folder"
+        raise FileNotFoundError(message) from error
+
+
+def _load(name: str, key: str, source: str) -> ImageData | None:
+    """Return what `_save` wrote under the same name and key, or None."""
+    try:
+        with np.load(
+            _cache_file(name)
+        ) as file:  # opens no pickles; reading a member verifies its checksum
             content = {name: torch.from_numpy(file[name]) for name in file.files if name != "key"}
             if file["key"] == key:
                 return ImageData("CIFAR-10", source, CLASSES, **content)
     except (FileNotFoundError, NotADirectoryError):
         pass
     except Exception as error:  # whatever is wrong with it, the file can be made again
-        warnings.warn(f"{path.name} in the cache cannot be used: {error}", stacklevel=2)
+        warnings.warn(f"{name} in the cache cannot be used: {error}", stacklevel=2)
     return None
 
 
-def _save(path: Path, key: str, data: ImageData) -> None:
+def _save(name: str, key: str, data: ImageData) -> None:
     """Keep the tensors under a key. The file appears whole or not at all; failing is a warning."""
     arrays = {name: t.numpy() for name, t in vars(data).items() if isinstance(t, Tensor)}
     try:
+        path = _cache_file(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            np.savez(Path(folder) / path.name, key=key, **arrays)
-            os.replace(Path(folder) / path.name, path)  # of two processes, the later one wins
+            np.savez(Path(folder) / name, key=key, **arrays)
+            os.replace(Path(folder) / name, path)  # of two processes, the later one wins
     except OSError as error:
         warnings.warn(f"CIFAR-10 was not kept in the cache: {error}", stacklevel=2)

@@ -13,6 +13,7 @@ import sys
 import tarfile
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -514,6 +515,81 @@ def test_the_checksums_are_those_of_torchvision():
     assert f'"{data.CIFAR10.urls[-1]}"' in published
 
 
+# --- the archive itself -------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["the archive", "its folder"])
+def packed(request, tmp_path, monkeypatch) -> Path:
+    """Where the archive is expected: NORMLAB_CIFAR10 names it, or the folder that holds it."""
+    file = tmp_path / "images" / "cifar-10-python.tar.gz"
+    file.parent.mkdir()
+    named = file if request.param == "the archive" else file.parent
+    monkeypatch.setenv("NORMLAB_CIFAR10", str(named))
+    return file
+
+
+def test_an_archive_is_unpacked(load, server, tiny, packed):
+    packed.write_bytes(pack(batch_files()))
+    images, line = load(replace(tiny, sha256=hashlib.sha256(packed.read_bytes()).hexdigest()))
+    assert line == "CIFAR-10: 20 training and 4 test images, from NORMLAB_CIFAR10"
+    assert_is_the_archive(images)
+    assert server.log == [] and [p.name for p in packed.parent.iterdir()] == [packed.name]
+
+
+def test_a_damaged_or_planted_archive_is_not_opened(tmp_path, tiny, packed, monkeypatch):
+    packed.write_bytes(pack({name: harmful_pickle(tmp_path / "harm") for name in NAMES}))
+    monkeypatch.setattr(tarfile, "open", lambda **kwargs: pytest.fail("opened"))
+    with pytest.raises(
+        ValueError, match=r"tar\.gz is not .* damaged \(wrong sha256\): copy it again"
+    ):
+        cifar10(tiny)
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("layout", [write_batches, lambda folder, files: write_classes(folder)])
+def test_a_folder_beside_the_archive_wins(load, tmp_path, monkeypatch, layout):
+    layout(tmp_path / "images", batch_files())
+    (tmp_path / "images" / "cifar-10-python.tar.gz").write_bytes(b"not looked at")
+    monkeypatch.setenv("NORMLAB_CIFAR10", str(tmp_path / "images"))
+    images, _ = load(describe(batch_files()))
+    assert images.name == "CIFAR-10"
+
+
+# --- no home directory --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def homeless(monkeypatch):
+    """A user that the system does not know, as in a container that runs under any number."""
+    pwd = pytest.importorskip("pwd")
+    for name in ("HOME", "XDG_CACHE_HOME", "NORMLAB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(user: int) -> None:
+        raise KeyError(user)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+
+def test_without_a_home_directory_a_folder_is_read_all_the_same(load, homeless, folder):
+    write_classes(folder)
+    with pytest.warns(UserWarning, match="not kept in the cache: .* set NORMLAB_CACHE") as caught:
+        images, _ = load()
+    assert len(images.train_images) == 20 and len(caught) == 1
+
+
+def test_without_a_home_directory_a_download_is_used_all_the_same(load, homeless, tiny):
+    with pytest.warns(UserWarning, match="not kept in the cache: .* set NORMLAB_CACHE"):
+        images, _ = load(tiny)
+    assert_is_the_archive(images)
+
+
+def test_a_tilde_without_a_home_directory_is_a_wrong_path(homeless, monkeypatch):
+    monkeypatch.setenv("NORMLAB_CIFAR10", "~/cifar10")
+    with pytest.raises(FileNotFoundError, match=r"NORMLAB_CIFAR10=~.cifar10 is no folder"):
+        cifar10()
+
+
 # --- class folders ------------------------------------------------------------------------------
 
 
@@ -563,6 +639,47 @@ def test_a_changed_folder_is_decoded_anew_into_the_same_file(load, folder, cache
     assert kept(cache) == names
 
 
+def test_an_image_replaced_by_one_of_equal_size_and_time_is_noticed(load, folder):
+    write_classes(folder)
+    path = folder / "train" / "airplane" / "a.png"
+    other = folder / "other.png"
+    Image.new("RGB", (32, 32), (1, 2, 3)).save(other)
+    other.write_bytes(other.read_bytes().ljust(path.stat().st_size, b"\0"))
+    load()
+    before = path.stat()
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(path)
+    after = path.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    images, _ = load()
+    assert images.train_images[0, :, 0, 0].tolist() == [1, 2, 3]
+
+
+def test_names_that_are_no_utf_8_are_read(load, folder):
+    write_classes(folder)
+    path = folder / "train" / "cat" / "a.png"
+    try:
+        path.rename(os.fsdecode(bytes(path.parent) + b"/caf\xe9.png"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    for _ in range(2):
+        assert len(load()[0].train_images) == 20
+
+
+@pytest.mark.parametrize("target", ["nowhere.png", "a.png"])
+def test_a_link_that_leads_nowhere_is_an_error_that_names_it(folder, cache, target):
+    write_classes(folder)
+    path = folder.resolve() / "train" / "cat" / "a.png"
+    path.unlink()
+    path.symlink_to(target)
+    with pytest.raises(
+        FileNotFoundError, match="cannot be read .*: copy the folder again"
+    ) as error:
+        cifar10()
+    assert str(error.value).startswith(str(path))
+    assert kept(cache) == []
+
+
 def corrupt(path: Path) -> None:
     path.write_bytes(b"no image")
 
@@ -579,9 +696,41 @@ def enlarge(path: Path) -> None:
     Image.new("RGB", (64, 32)).save(path)
 
 
+def claim(path: Path, pixels: int) -> None:
+    """Write an image that says of itself that it has so many pixels in a row, and holds few."""
+    head = chunk(b"IHDR", struct.pack(">II5B", pixels, 1, 8, 2, 0, 0, 0))  # RGB, 8 bits each
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"")))
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + checksum
+
+
+def bomb(path: Path) -> None:
+    claim(path, 2 * Image.MAX_IMAGE_PIXELS + 1)
+
+
+def small_bomb(path: Path) -> None:
+    """Pillow opens it with a warning."""
+    claim(path, 90_000_000)
+
+
+def odd_text(path: Path) -> None:
+    """Pillow raises a bare ValueError for a text that unpacks to more than it allows."""
+    Image.new("RGB", (32, 32)).save(path, "PNG")
+    text = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**24)))
+    content = path.read_bytes()
+    path.write_bytes(content[:33] + text + content[33:])
+
+
+@pytest.mark.filterwarnings("ignore:Image size")
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
+        (bomb, "is damaged or no image: copy the folder again"),
+        (small_bomb, "is RGB 90000000x1: CIFAR-10 is RGB 32x32"),
+        (odd_text, "is damaged or no image: copy the folder again"),
         (corrupt, "is damaged or no image: copy the folder again"),
         (halve, "is damaged or no image: copy the folder again"),
         (make_grey, "is L 32x32: CIFAR-10 is RGB 32x32"),
@@ -606,10 +755,10 @@ def test_a_missing_class_is_an_error_that_names_it(folder, cache):
     assert kept(cache) == []
 
 
-@pytest.mark.parametrize("kind", ["nothing", "file", "empty folder"])
+@pytest.mark.parametrize("kind", ["nothing", "broken link", "empty folder"])
 def test_a_wrong_path_is_an_error_that_names_it(folder, cache, kind):
-    if kind == "file":
-        folder.touch()
+    if kind == "broken link":
+        folder.symlink_to("nowhere")
     elif kind == "empty folder":
         folder.mkdir()
     with pytest.raises(
