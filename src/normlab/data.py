@@ -148,7 +148,8 @@ def cifar10(
         data = _from_folder(Path(os.path.expanduser(folder)), archive)
     else:
         try:
-            data = _from_cache_or_network(archive, connect_seconds, patience)
+            limits = {"connect_seconds": connect_seconds, "patience": patience}
+            data = _from_cache_or_network(archive, **limits)
         except OSError as error:
             why = f"CIFAR-10 was not found and could not be downloaded: {error}"
             data = _draw_shapes(f"drawn by code ({why})")
@@ -250,9 +251,8 @@ def _from_class_folders(root: Path, source: str) -> ImageData:
         try:
             status = path.stat()
         except OSError as error:  # a link that leads nowhere, say
-            raise FileNotFoundError(
-                f"{path} cannot be read ({error.strerror}): copy the folder again"
-            ) from error
+            message = f"{path} cannot be read ({error.strerror}): copy the folder again"
+            raise FileNotFoundError(message) from error
         # Whoever replaces a file can choose its mtime, not its ctime.
         about = status.st_size, status.st_mtime_ns, status.st_ctime_ns
         fingerprint.update(os.fsencode(path) + f" {about}\n".encode())
@@ -306,20 +306,14 @@ def _from_batches(batches: Mapping[str, Mapping], source: str) -> ImageData:
     return ImageData("CIFAR-10", source, CLASSES, *join(*train), *join(test))
 
 
-def _from_cache_or_network(archive: Archive, connect_seconds: float, patience: float) -> ImageData:
+def _from_cache_or_network(archive: Archive, **limits: float) -> ImageData:
     """Raise OSError, with the reason in a few words, where no server delivers."""
     data = _load("cifar-10.npz", archive.sha256, "from the cache")
     if data is None:
         # A nameless file: it vanishes with the process, whatever happens to the download.
         with tempfile.TemporaryFile() as file:
-            host = download(
-                archive.urls,
-                file,
-                sha256=archive.sha256,
-                size=archive.size,
-                connect_seconds=connect_seconds,
-                patience=patience,
-            )
+            check = {"sha256": archive.sha256, "size": archive.size}
+            host = download(archive.urls, file, **check, **limits)
             data = _from_archive(file, archive, f"downloaded from {host}")
         _save("cifar-10.npz", archive.sha256, data)
     return data

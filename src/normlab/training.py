@@ -263,10 +263,10 @@ def fit(
                 if value is not None:
                     values.append(value)
             if after_epoch is not None:
-                restore = _modes(model)
+                modes = _modes(model)
                 after_epoch(epoch)
                 if not model.training:  # else it may have frozen a layer
-                    restore()
+                    _set_modes(modes)
             bar.update()
     return history
 
@@ -278,9 +278,7 @@ def _keeping(name: str, value: object) -> Iterator[None]:
         yield
     except BaseException as error:
         setattr(error, name, value)
-        error.add_note(
-            f"What was measured before is kept: `error.{name}`, or `sys.last_value.{name}`"
-        )
+        error.add_note(f"What was done before is kept: error.{name}, or sys.last_value.{name}")
         raise
 
 
@@ -336,27 +334,25 @@ def predict(model: nn.Module, data: Iterable[Batch], device: Device = None) -> T
         return torch.cat([model(inputs) for inputs, _ in _on(device, data)]).to(home)
 
 
-def _modes(model: nn.Module) -> Callable[[], None]:
-    """Return what puts each layer into the mode again that it has now."""
-    modes = [(module, module.training) for module in model.modules()]
+def _modes(model: nn.Module) -> dict[nn.Module, bool]:
+    return {module: module.training for module in model.modules()}
 
-    def restore() -> None:
-        for module, mode in modes:  # model.train() would thaw frozen layers
-            module.training = mode
 
-    return restore
+def _set_modes(modes: Mapping[nn.Module, bool]) -> None:
+    for module, mode in modes.items():  # model.train() would thaw frozen layers
+        module.training = mode
 
 
 @contextmanager
 def _eval_mode(model: nn.Module) -> Iterator[None]:
     """Put `model` into eval mode without gradients, then each layer into its own mode again."""
-    restore = _modes(model)
+    modes = _modes(model)
     model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        restore()
+        _set_modes(modes)
 
 
 class _Meter:
@@ -442,22 +438,14 @@ def compare(
     histories: dict[str, list[History]] = {name: [] for name in models}
     trained: dict[str, list[nn.Module]] = {name: [] for name in models}
     results = histories, trained
+    options = {"epochs": epochs, "loss_fn": loss_fn, "device": device}
     with tqdm(total=runs * epochs, unit="epoch") as bar, _keeping("results", results):
         for name, build in models.items():
             for seed in seeds:
                 bar.set_description(f"{name}, seed {seed}")
                 seed_everything(seed)
                 model = build()
-                history = fit(
-                    model,
-                    optimizer(model.parameters()),
-                    train,
-                    test,
-                    epochs=epochs,
-                    loss_fn=loss_fn,
-                    progress=bar,
-                    device=device,
-                )
-                histories[name].append(history)
+                own = optimizer(model.parameters())
+                histories[name].append(fit(model, own, train, test, progress=bar, **options))
                 trained[name].append(model)
     return results
