@@ -1,83 +1,212 @@
 """The math of normalization, and nothing else.
 
 One function does the work: `normalize` subtracts the mean and divides by the standard deviation
-over the dimensions it is given. Batch, layer, instance and group normalization differ in these
+over the dimensions it is given. Batch, layer, instance, group and RMS normalization differ in these
 dimensions, and in what they remember. Arguments and errors are those of `torch.nn.functional`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 Dims = tuple[int, ...]
 _HALF = (torch.bfloat16, torch.float16)
+_PIECE = 2**17  # numbers: half a megabyte of them stays in the cache of a core
 
 
 def normalize_backward(
-    dy: Tensor, x_hat: Tensor, scale: Tensor, dims: Dims
+    dy: Tensor, x_hat: Tensor, scale: Tensor, dims: Dims, given: tuple[bool, bool] = (False, False)
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return `(dx, dgamma, dbeta)` for `y = gamma * x_hat + beta`; gamma is constant over `dims`.
 
     `scale` is gamma / sigma. With m the number of values that share a mean:
-    `dx = scale * (dy - sum(dy) / m - x_hat * sum(dy * x_hat) / m)`.
+    `dx = scale * (dy - sum(dy) / m - x_hat * sum(dy * x_hat) / m)`. The second term comes from the
+    mean and the third from the variance: what is `given`, rather than computed from x, has none.
 
     Source: Ioffe & Szegedy 2015, section 3, simplified.
     """
-    m = _count(x_hat, scale)
-    dx = dy * x_hat
-    dgamma = dx.sum(dims, keepdim=True)
+    m = _count(x_hat, dims)
+    dgamma = (dy * x_hat).sum(dims, keepdim=True)
     dbeta = dy.sum(dims, keepdim=True)
-    dx.copy_(dy)  # over the products: fresh memory costs more than the math
-    dx.sub_(dbeta, alpha=1 / m).addcmul_(x_hat, dgamma, value=-1 / m).mul_(scale)
-    return dx, dgamma, dbeta
+    dx = dy.clone() if given[0] else torch.sub(dy, dbeta, alpha=1 / m)
+    if not given[1]:
+        dx = _over("addcmul", dx, x_hat, dgamma, value=-1 / m)
+    return _over("mul", dx, scale), dgamma, dbeta
 
 
-def _standardize(x: Tensor, dims: Dims, eps: float) -> tuple[Tensor, ...]:
-    """Return `(x_hat, rstd, mean, var)` of `x` over `dims`, and memory of the size of `x`."""
-    mean = x.mean(dims, keepdim=True)
-    x_hat = x - mean  # before squaring: E[x^2] - E[x]^2 cancels where the mean is large
-    squares = x_hat.square()
-    var = squares.mean(dims, keepdim=True)
-    rstd = (var + eps).rsqrt_()
-    return x_hat.mul_(rstd), rstd, mean, var, squares
+def _forward(x, weight, bias, mean, var, dims: Dims, eps: float) -> tuple[Tensor, ...]:
+    """Return `(y, mean, var)`, with the statistics of `x` where none are given."""
+    wide = _wide(x)
+    mean = wide.mean(dims, keepdim=True) if mean is None else mean
+    y = wide - mean  # before squaring: E[x^2] - E[x]^2 cancels where the mean is large
+    var = y.square().mean(dims, keepdim=True) if var is None else var
+    scale = torch.rsqrt(var + eps)
+    if weight is not None and _is_constant(weight.shape, dims):
+        scale = scale * weight  # few numbers times few numbers
+    elif weight is not None:
+        y, scale = _over("mul", y, scale), weight
+    y = _over("mul", y, scale)
+    y = y if bias is None else _over("add", y, bias)
+    return y.to(x.dtype), mean, var
+
+
+def _backward(dy, x, weight, mean, var, dims: Dims, eps: float, given, shape) -> tuple[Tensor, ...]:
+    """Return the gradients of `x`, gamma and beta, the latter two summed to `shape`."""
+    wide, rstd = _wide(dy), torch.rsqrt(var + eps)
+    x_hat = _over("mul", _wide(x) - mean, rstd)
+    if _is_constant(shape, dims):
+        scale = rstd if weight is None else rstd * weight
+        dx, dgamma, dbeta = normalize_backward(wide, x_hat, scale, dims, given)
+    else:
+        dgamma, dbeta = wide * x_hat, wide
+        wide = wide if weight is None else wide * weight
+        dx, _, _ = normalize_backward(wide, x_hat, rstd, dims, given)
+    return dx.to(dy.dtype), _sum_to(dgamma, shape), _sum_to(dbeta, shape)
 
 
 class _Normalize(torch.autograd.Function):
     """`normalize` with the closed-form backward: autograd would keep and revisit every step.
 
-    gamma and beta, viewed as `shape`, are constant over `dims`.
+    What backward reads is an input or an output, so that derivatives of any order flow through it.
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, dims, eps, shape):
-        x_hat, rstd, mean, var, y = _standardize(x, dims, eps)
-        if weight is None:
-            y.copy_(x_hat)
-        else:
-            torch.mul(x_hat, weight.view(*shape), out=y)
-        if bias is not None:
-            y.add_(bias.view(*shape))
-        ctx.dims, ctx.shape = dims, shape
-        ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(mean, var)
-        # What backward reads is an input or an output: second derivatives flow through it.
-        ctx.save_for_backward(x_hat, rstd, weight, bias)
-        return y, x_hat, rstd, mean, var
+    def forward(x, weight, bias, mean, var, dims, eps, shape):
+        weight = None if weight is None else weight.view(shape)
+        bias = None if bias is None else bias.view(shape)
+        # What is given may be a buffer, which the next training batch changes before backward.
+        mean = None if mean is None else mean.clone()
+        var = None if var is None else var.clone()
+        size = [1 if d in dims else n for d, n in enumerate(x.shape)]
+        return _in_pieces(_forward, (x, weight, bias, mean, var), (dims, eps), (size, size))
 
     @staticmethod
-    def backward(ctx, dy, dx_hat, drstd, *_):
-        x_hat, rstd, weight, bias = ctx.saved_tensors
-        dy = torch.zeros_like(x_hat) if dy is None else dy
-        scale = rstd if weight is None else rstd * weight.view(*ctx.shape)
-        dx, dgamma, dbeta = normalize_backward(dy, x_hat, scale, ctx.dims)
-        # The next two are None unless the caller differentiates twice.
-        if dx_hat is not None:
-            dx = dx + normalize_backward(dx_hat, x_hat, rstd, ctx.dims)[0]
-        if drstd is not None:
-            dx = dx - x_hat * (drstd * rstd**2 / _count(x_hat, rstd))
-        dweight, dbias = _fit(dgamma, weight, ctx.shape), _fit(dbeta, bias, ctx.shape)
-        return dx, dweight, dbias, None, None, None
+    def setup_context(ctx, inputs, output):
+        x, weight, bias, *statistics, ctx.dims, ctx.eps, ctx.shape = inputs
+        ctx.given = tuple(s is not None for s in statistics)
+        ctx.params = [None if p is None else p.shape for p in (weight, bias)]
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x, weight, *output[1:])
+        ctx.save_for_forward(x, weight, *output[1:])
+
+    @staticmethod
+    def backward(ctx, dy, dmean, dvar):
+        x, weight, mean, var = ctx.saved_tensors
+        tensors = (
+            torch.zeros_like(x) if dy is None else dy,
+            x,
+            weight if weight is None else weight.view(ctx.shape),
+            mean,
+            var,
+        )
+        settings = (ctx.dims, ctx.eps, ctx.given, ctx.shape)
+        dx, *grads = _in_pieces(_backward, tensors, settings, (ctx.shape, ctx.shape))
+        # The gradients of the statistics are None unless the caller differentiates twice.
+        if dmean is not None and not ctx.given[0]:
+            dx = dx + dmean / _count(x, ctx.dims)
+        if dvar is not None and not ctx.given[1]:
+            dx = dx + (x - mean) * (2 * dvar / _count(x, ctx.dims))
+        grads = (None if s is None else g.view(s) for g, s in zip(grads, ctx.params, strict=True))
+        return dx, *grads, None, None, None, None, None
+
+    @staticmethod
+    def jvp(ctx, dx, dweight, dbias, *_):
+        x, weight, mean, var = ctx.saved_tensors
+        rstd = torch.rsqrt(var + ctx.eps)
+        x_hat = (_wide(x) - mean) * rstd
+        dy = torch.zeros_like(x_hat) if dx is None else _wide(dx)
+        dmean = torch.zeros_like(mean) if ctx.given[0] else dy.mean(ctx.dims, keepdim=True)
+        dy = dy - dmean
+        along = (dy * x_hat).mean(ctx.dims, keepdim=True)
+        along = torch.zeros_like(var) if ctx.given[1] else along
+        dy = (dy - x_hat * along) * rstd
+        if weight is not None:
+            dy = dy * weight.view(ctx.shape)
+        if dweight is not None:
+            dy = dy + x_hat * dweight.view(ctx.shape)
+        if dbias is not None:
+            dy = dy + dbias.view(ctx.shape)
+        return dy.to(x.dtype), dmean, 2 * along / rstd
+
+    @staticmethod
+    def vmap(info, in_dims, x, weight, bias, mean, var, dims, eps, shape):
+        """Make the batch of vmap the first dimension, which shares no statistics."""
+
+        def stack(tensor, batch_dim):
+            if tensor is None:
+                return None
+            if batch_dim is None:
+                return tensor.expand(info.batch_size, *tensor.shape)
+            return tensor.movedim(batch_dim, 0)
+
+        tensors = map(stack, (x, weight, bias, mean, var), in_dims)
+        dims = tuple(d + 1 for d in dims)
+        return _Normalize.apply(*tensors, dims, eps, (info.batch_size, *shape)), (0, 0, 0)
+
+
+class _Eager(_Normalize):
+    """`_Normalize` where no transform of torch.func is active: a call takes 50 us less."""
+
+    setup_context = torch.autograd.Function.setup_context
+
+    @staticmethod
+    def forward(ctx, *inputs):
+        output = _Normalize.forward(*inputs)
+        _Normalize.setup_context(ctx, inputs, output)
+        return output
+
+
+def _over(step: str, result: Tensor, *args, **kwargs) -> Tensor:
+    """Do a step over the memory of `result`, which is ours, unless somebody records the steps.
+
+    New memory costs more than the arithmetic.
+    """
+    return getattr(result, step + "_" if _unrecorded() else step)(*args, **kwargs)
+
+
+def _unrecorded() -> bool:
+    return not (
+        torch.is_grad_enabled()
+        or torch._C._are_functorch_transforms_active()
+        or torch.jit.is_tracing()
+    )
+
+
+def _in_pieces(function: Callable, tensors: Sequence, settings: Sequence, sizes: Sequence):
+    """Return `function(*tensors, *settings)`, computed piece by piece where that saves time.
+
+    Pieces fit the cache, and each uses the memory of the one before. The first result is as large
+    as the first tensor; the others, of the given `sizes`, are added up where pieces share them.
+    """
+    x, dims = tensors[0], settings[0]
+    cut = next((d for d in range(x.dim()) if d not in dims), None)
+    whole = x.numel() < 4 * _PIECE or cut is None or x.stride(cut) < 64
+    if whole or not _unrecorded():
+        return function(*tensors, *settings)
+    result = torch.empty_like(x)
+    totals = [_wide(x.new_zeros(size)) for size in sizes]
+    step = max(1, _PIECE * x.shape[cut] // x.numel())
+
+    def piece(tensor, start):
+        if tensor is None or tensor.shape[cut] == 1:
+            return tensor
+        return tensor.narrow(cut, start, min(step, x.shape[cut] - start))
+
+    for start in range(0, x.shape[cut], step):
+        first, *others = function(*(piece(t, start) for t in tensors), *settings)
+        piece(result, start).copy_(first)
+        for total, other in zip(totals, others, strict=True):
+            piece(total, start).add_(other)
+    return result, *totals
+
+
+def _is_traced() -> bool:
+    """Whether somebody records steps who knows no autograd.Function, and differentiates them."""
+    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return True
+    transforms = torch._C._functorch.get_interpreter_stack() or ()
+    return any(t.key() == torch._C._functorch.TransformType.Functionalize for t in transforms)
 
 
 def normalize(
@@ -87,6 +216,8 @@ def normalize(
     bias: Tensor | None = None,
     eps: float = 1e-5,
     affine_shape: Sequence[int] | None = None,
+    mean: Tensor | None = None,
+    var: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Normalize `x` over `dims`, then scale and shift: the one function behind every layer.
 
@@ -98,27 +229,24 @@ def normalize(
         eps: added to the variance, in the square of the unit of `x`.
         affine_shape: the shape, of the rank of `x`, in which gamma and beta broadcast against `x`;
             by default their own shape.
+        mean: to be used instead of that of `x`, and constant for derivatives; broadcasts.
+        var: the same for the biased variance. If a mean alone is given, the variance is around it.
 
     Returns:
         `(y, mean, var)`: `y` has the shape and dtype of `x`; the statistics keep the reduced
-        dimensions with size 1 and carry no gradient. The variance is biased.
+        dimensions with size 1.
     """
-    if x.dtype in _HALF:
-        y, mean, var = normalize(x.float(), dims, _wide(weight), _wide(bias), eps, affine_shape)
-        return y.to(x.dtype), mean, var
+    dims = tuple(d % x.dim() for d in dims)
     shape = affine_shape or _affine_shape(x, weight, bias)
-    if all(shape[d] == 1 for d in dims):
-        y, _, _, mean, var = _Normalize.apply(x, weight, bias, dims, eps, shape)
-        return y, mean, var
-    # gamma and beta differ between values that share a mean: left to autograd.
-    y, _, _, mean, var = _Normalize.apply(x, None, None, dims, eps, shape)
-    y = y if weight is None else y * weight.view(*shape)
-    y = y if bias is None else y + bias.view(*shape)
-    return y, mean, var
+    if _is_traced():
+        weight, bias = (p if p is None else p.view(shape) for p in (weight, bias))
+        return _forward(x, weight, bias, mean, var, dims, eps)
+    function = _Normalize if torch._C._are_functorch_transforms_active() else _Eager
+    return function.apply(x, weight, bias, mean, var, dims, eps, shape)
 
 
 def batch_norm(
-    x: Tensor,
+    input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None = None,
@@ -127,7 +255,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Normalize each channel of `x` [N, C, *] over all other dimensions.
+    """Normalize each channel of `input` [N, C, *] over all other dimensions.
 
     In training the statistics are those of the batch, and the running statistics (both [C]) move
     towards them in place by the fraction `momentum`: the mean towards the batch mean, the variance
@@ -142,25 +270,27 @@ def batch_norm(
     """
     if eps < 0 or (training and eps == 0):
         raise ValueError(f"batch_norm eps must be positive, but got {eps}")
-    shape = _channel_shape(x)
-    _check(x, shape[1:2], weight, bias, running_mean, running_var)
+    shape = _channel_shape(input)
+    # A weight of [C, 1, 1, 1] is taken too, as torch does.
+    weight, bias = (p.flatten() if p is not None and p.dim() == 4 else p for p in (weight, bias))
+    _check(input, shape[1:2], weight, bias, running_mean, running_var)
+    if training and input.numel() == input.shape[1] > 0:
+        raise ValueError(_one_value("value per channel", input))
+    dims = (0, *range(2, input.dim()))
     if not training:
-        return _normalize_with(x, running_mean, running_var, weight, bias, eps)
-    if x.numel() == x.shape[1] > 0:
-        raise ValueError(_one_value("value per channel", x))
+        mean, var = _given(running_mean, running_var, shape)
+        return normalize(input, dims, weight, bias, eps, shape, mean, var)[0]
     _check_both(running_mean, running_var)
-
-    dims = (0, *range(2, x.dim()))
-    y, mean, var = normalize(x, dims, weight, bias, eps, shape)
-    if running_mean is not None and x.numel() > 0:
-        m = _count(x, mean)
+    y, mean, var = normalize(input, dims, weight, bias, eps, shape)
+    if running_mean is not None and input.numel() > 0:
+        m = _count(input, dims)
         _move(running_mean, mean, momentum)
         _move(running_var, var * (m / (m - 1)), momentum)
     return y
 
 
 def instance_norm(
-    x: Tensor,
+    input: Tensor,
     running_mean: Tensor | None = None,
     running_var: Tensor | None = None,
     weight: Tensor | None = None,
@@ -169,7 +299,7 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Normalize each channel of each sample of `x` [N, C, *] over its spatial dimensions.
+    """Normalize each channel of each sample of `input` [N, C, *] over its spatial dimensions.
 
     Running statistics, where given, move towards the batch average of the samples' statistics.
 
@@ -181,56 +311,77 @@ def instance_norm(
 
     Source: Ulyanov et al. 2016 (arXiv 1607.08022); `torch.nn.functional.instance_norm`.
     """
-    if use_input_stats and x.shape[2:].numel() == 1:
-        raise ValueError(_one_value("spatial element", x))
-    shape = _channel_shape(x)
-    _check(x, shape[1:2], weight, bias, running_mean, running_var)
+    if use_input_stats and input.shape[2:].numel() == 1:
+        raise ValueError(_one_value("spatial element", input))
+    shape = _channel_shape(input)
+    _check(input, shape[1:2], weight, bias, running_mean, running_var)
+    dims = tuple(range(2, input.dim()))
     if not use_input_stats:
-        return _normalize_with(x, running_mean, running_var, weight, bias, eps)
-
+        mean, var = _given(running_mean, running_var, shape)
+        return normalize(input, dims, weight, bias, eps, shape, mean, var)[0]
     _check_both(running_mean, running_var)
-    dims = tuple(range(2, x.dim()))
-    y, mean, var = normalize(x, dims, weight, bias, eps, shape)
-    if running_mean is not None and x.numel() > 0:
-        m = _count(x, mean)
+    y, mean, var = normalize(input, dims, weight, bias, eps, shape)
+    if running_mean is not None and input.numel() > 0:
+        m = _count(input, dims)
         _move(running_mean, mean.mean(0), momentum)
         _move(running_var, var.mean(0) * (m / (m - 1)), momentum)
     return y
 
 
 def layer_norm(
-    x: Tensor,
+    input: Tensor,
     normalized_shape: Sequence[int],
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Normalize each sample of `x` [*, *normalized_shape] over its last dimensions.
+    """Normalize each sample of `input` [*, *normalized_shape] over its last dimensions.
 
     Raises:
         RuntimeError: the input does not end in `normalized_shape`, or a dtype that does not fit.
 
     Source: Ba et al. 2016 (arXiv 1607.06450); `torch.nn.functional.layer_norm`.
     """
-    shape, rank = tuple(normalized_shape), len(normalized_shape)
-    if rank == 0 or x.shape[-rank:] != shape:
-        raise RuntimeError(
-            f"Given normalized_shape={list(shape)}, of at least one dimension, expected input of "
-            f"shape [*, {str(list(shape))[1:-1]}], but got input of shape {list(x.shape)}"
-        )
-    _check(x, shape, weight, bias)
-    dims = tuple(range(x.dim() - rank, x.dim()))
-    return normalize(x, dims, weight, bias, eps)[0]
+    if input.is_nested:
+        return _on_values(layer_norm, input, normalized_shape, weight, bias, eps)
+    dims = _last_dims(input, normalized_shape)
+    _check(input, tuple(normalized_shape), weight, bias)
+    return normalize(input, dims, weight, bias, eps)[0]
+
+
+def rms_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor:
+    """Divide each sample of `input` [*, *normalized_shape] by its root mean square.
+
+    It is layer normalization with the mean 0 given, and without a beta. An `eps` of None is the
+    machine epsilon of the type in which `input` is computed.
+
+    Raises:
+        RuntimeError: as in `layer_norm`.
+
+    Source: Zhang & Sennrich 2019 (arXiv 1910.07467); `torch.nn.functional.rms_norm`.
+    """
+    if input.is_nested:
+        return _on_values(rms_norm, input, normalized_shape, weight, eps)
+    dims = _last_dims(input, normalized_shape)
+    _check(input, tuple(normalized_shape), weight)
+    zero = _wide(input.new_zeros((1,) * input.dim()))
+    eps = torch.finfo(zero.dtype).eps if eps is None else eps
+    return normalize(input, dims, weight, None, eps, mean=zero)[0]
 
 
 def group_norm(
-    x: Tensor,
+    input: Tensor,
     num_groups: int,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Normalize each sample of `x` [N, C, *] over each of `num_groups` groups of channels.
+    """Normalize each sample of `input` [N, C, *] over each of `num_groups` groups of channels.
 
     Raises:
         ValueError: a single sample with one value per group.
@@ -239,50 +390,78 @@ def group_norm(
 
     Source: Wu & He 2018 (arXiv 1803.08494); `torch.nn.functional.group_norm`.
     """
-    channels = _channel_shape(x)[1]
+    channels = _channel_shape(input)[1]
     if channels % num_groups:
         raise RuntimeError(
             "Expected number of channels in input to be divisible by num_groups, but got input of "
-            f"shape {list(x.shape)} and num_groups={num_groups}"
+            f"shape {list(input.shape)} and num_groups={num_groups}"
         )
-    if x.numel() == num_groups:
-        raise ValueError(_one_value("value per group", x))
-    _check(x, (channels,), weight, bias)
-    groups = x.reshape(x.shape[0], num_groups, channels // num_groups, *x.shape[2:])
-    affine_shape = (1, *groups.shape[1:3]) + (1,) * (x.dim() - 2)  # [1, G, C/G, 1, ...]
+    if input.numel() == num_groups:
+        raise ValueError(_one_value("value per group", input))
+    _check(input, (channels,), weight, bias)
+    groups = input.unflatten(1, (num_groups, channels // num_groups))  # [N, G, C/G, *]
+    affine_shape = (1, *groups.shape[1:3]) + (1,) * (input.dim() - 2)  # [1, G, C/G, 1, ...]
     dims = tuple(range(2, groups.dim()))
-    return normalize(groups, dims, weight, bias, eps, affine_shape)[0].reshape(x.shape)
+    return normalize(groups, dims, weight, bias, eps, affine_shape)[0].flatten(1, 2)
 
 
-def _normalize_with(x, mean, var, weight, bias, eps: float) -> Tensor:
-    """Normalize [N, C, *] by given statistics [C]: an affine map, the same for every sample."""
+def _given(mean: Tensor | None, var: Tensor | None, shape: Dims) -> tuple[Tensor, Tensor]:
+    """Return running statistics [C] in `shape`."""
     if mean is None or var is None:
         raise RuntimeError("running_mean and running_var must be defined in evaluation mode")
-    shape = _channel_shape(x)
-    scale = torch.rsqrt(_wide(var) + eps)
-    if weight is not None:
-        scale = scale * weight
-    y = (_wide(x) - mean.view(shape)) * scale.view(shape)
-    if bias is not None:
-        y = y + bias.view(shape)
-    return y.to(x.dtype)
+    return _wide(mean).view(shape), _wide(var).view(shape)
 
 
 def _move(running: Tensor, batch: Tensor, momentum: float) -> None:
     """Move `running` [C] towards `batch` [1, C, 1, ...] by the fraction `momentum`, in place."""
-    running.lerp_(batch.view(-1).type_as(running), momentum)
+    if torch._C._functorch.is_batchedtensor(batch) > torch._C._functorch.is_batchedtensor(running):
+        raise RuntimeError(
+            "under vmap each element of the batch would need running statistics of its own: call "
+            "torch.func.replace_all_batch_norm_modules_(model) first, or track_running_stats=False"
+        )
+    batch = batch.detach().view_as(running)  # the statistics are no part of the graph
+    if running.dtype in _HALF:  # rounded once, at the end
+        running.copy_((1 - momentum) * running.float() + momentum * batch)
+    else:
+        running.mul_(1 - momentum).add_(batch, alpha=momentum)
 
 
-def _count(values: Tensor, statistics: Tensor) -> int:
+def _on_values(function: Callable, nested: Tensor, *args) -> Tensor:
+    """Call `function` on what is inside a nested tensor."""
+    if nested.layout != torch.jagged:
+        return torch.nested.as_nested_tensor([function(part, *args) for part in nested.unbind()])
+    values = function(nested.values(), *args)
+    return torch.nested.nested_tensor_from_jagged(values, nested.offsets(), nested.lengths())
+
+
+def _last_dims(x: Tensor, shape: Sequence[int]) -> Dims:
+    """The last dimensions of `x`, which must have this shape."""
+    rank = len(shape)
+    if rank == 0 or x.shape[-rank:] != tuple(shape):
+        raise RuntimeError(
+            f"Given normalized_shape={list(shape)}, of at least one dimension, expected input of "
+            f"shape [*, {str(list(shape))[1:-1]}], but got input of shape {list(x.shape)}"
+        )
+    return tuple(range(x.dim() - rank, x.dim()))
+
+
+def _count(x: Tensor, dims: Dims) -> int:
     """How many values share one statistic; 1 if there are none, to have something to divide by."""
-    return values.numel() // (statistics.numel() or 1) or 1
+    count = 1
+    for d in dims:
+        count *= x.shape[d]
+    return count or 1
 
 
-def _fit(grad: Tensor, param: Tensor | None, shape: Dims) -> Tensor | None:
-    """Give `grad` the shape of `param`; in instance norm, samples that share gamma are summed."""
-    if param is None:
-        return None
-    return (grad if grad.shape == shape else grad.sum_to_size(shape)).view_as(param)
+def _sum_to(grad: Tensor, shape: Sequence[int]) -> Tensor:
+    """Sum over the dimensions that are 1 in `shape`; the others may be those of a piece."""
+    dims = [d for d, n in enumerate(shape) if n == 1 != grad.shape[d]]
+    return grad.sum(dims, keepdim=True) if dims else grad
+
+
+def _is_constant(shape: Sequence[int], dims: Dims) -> bool:
+    """Whether what has this shape is the same for all values that share a statistic."""
+    return all(shape[d] == 1 for d in dims)
 
 
 def _affine_shape(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Dims:

@@ -2,19 +2,30 @@
 
 Every class is a drop-in replacement for the class of the same name in `torch.nn`: the same
 arguments and defaults, the same `state_dict` keys, the same results, the same exception types.
+It is a subclass of that class too, so that whoever asks `isinstance` finds it: `update_bn`,
+`SyncBatchNorm.convert_sync_batchnorm`, an optimizer whose weight decay spares normalization. Of
+torch's classes it uses how they read old states; what the course teaches is written here.
 """
 
+import numbers
 import warnings
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from normlab import functional as F
 
 
 class _Affine(nn.Module):
     """A module with an optional gamma (`weight`, from 1) and beta (`bias`, from 0)."""
+
+    def __call__(self, *args, **kwargs):
+        for x in (*args, *kwargs.values()):
+            if isinstance(x, fx.Proxy):  # symbolic tracing: one node, as for a layer of torch
+                path = x.tracer.path_of_module(self)
+                return x.tracer.create_proxy("call_module", path, args, kwargs)
+        return super().__call__(*args, **kwargs)
 
     def _make_affine(self, shape: Sequence[int], affine: bool, bias: bool, **factory) -> None:
         weight = nn.Parameter(torch.empty(shape, **factory)) if affine else None
@@ -33,7 +44,6 @@ class _Affine(nn.Module):
 class _NormBase(_Affine):
     """Parameters and running statistics that batch and instance normalization share."""
 
-    _version = 2  # as torch.nn: since version 2 the state holds num_batches_tracked
     _ranks: tuple[int, ...]
 
     def __init__(
@@ -48,7 +58,7 @@ class _NormBase(_Affine):
         *,
         bias: bool = True,
     ) -> None:
-        super().__init__()
+        nn.Module.__init__(self)  # not that of torch's class, which makes its own parameters
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
@@ -78,11 +88,11 @@ class _NormBase(_Affine):
         self.reset_running_stats()
         super().reset_parameters()
 
-    def _check_rank(self, x: Tensor) -> None:
-        if x.dim() not in self._ranks:
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() not in self._ranks:
             expected = " or ".join(f"{rank}D" for rank in self._ranks)
             raise ValueError(
-                f"expected {expected} input (got {x.dim()}D input of shape {list(x.shape)})"
+                f"expected {expected} input (got {input.dim()}D input of shape {list(input.shape)})"
             )
 
     def extra_repr(self) -> str:
@@ -92,24 +102,18 @@ class _NormBase(_Affine):
             f"track_running_stats={self.track_running_stats}"
         )
 
-    def _load_from_state_dict(self, state_dict, prefix, local_metadata, *args) -> None:
-        old = (local_metadata.get("version") or 1) < 2
-        if old and self.track_running_stats and self.num_batches_tracked is not None:
-            state_dict.setdefault(prefix + "num_batches_tracked", self.num_batches_tracked)
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
-
 
 class _BatchNorm(_NormBase):
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalize `x` [N, C, *] by the batch (training) or the running statistics (eval)."""
-        self._check_rank(x)
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalize `input` [N, C, *] by the batch (training) or the running statistics (eval)."""
+        self._check_input_dim(input)
         mean, var = self.running_mean, self.running_var
         use_batch = self.training or (mean is None and var is None)
         tracking = self.training and self.track_running_stats
         momentum = self._count_batch() if tracking else 0.0
         if self.training and not tracking:
             mean = var = None  # not tracked any more: they stay, and eval mode still uses them
-        return F.batch_norm(x, mean, var, self.weight, self.bias, use_batch, momentum, self.eps)
+        return F.batch_norm(input, mean, var, self.weight, self.bias, use_batch, momentum, self.eps)
 
     def _count_batch(self) -> float:
         """Count a training batch and return its weight in the running statistics."""
@@ -121,7 +125,7 @@ class _BatchNorm(_NormBase):
         return 0.0 if momentum is None else momentum
 
 
-class BatchNorm1d(_BatchNorm):
+class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
     """Batch normalization of [N, C] or [N, C, L]: each of C channels over N and L.
 
     Args:
@@ -142,7 +146,7 @@ class BatchNorm1d(_BatchNorm):
     _ranks = (2, 3)
 
 
-class BatchNorm2d(_BatchNorm):
+class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
     """Batch normalization of images [N, C, H, W]: each channel over N, H, W.
 
     Arguments and errors as in `BatchNorm1d`. Source: `torch.nn.BatchNorm2d`.
@@ -151,7 +155,7 @@ class BatchNorm2d(_BatchNorm):
     _ranks = (4,)
 
 
-class BatchNorm3d(_BatchNorm):
+class BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
     """Batch normalization of volumes [N, C, D, H, W]: each channel over N, D, H, W.
 
     Arguments and errors as in `BatchNorm1d`. Source: `torch.nn.BatchNorm3d`.
@@ -177,15 +181,15 @@ class _InstanceNorm(_NormBase):
             num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalize each channel of each sample; `x` is [N, C, *] or, without a batch, [C, *]."""
-        self._check_rank(x)
-        unbatched = x.dim() == self._ranks[0]
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalize each channel of each sample of [N, C, *] or, without a batch, of [C, *]."""
+        self._check_input_dim(input)
+        unbatched = input.dim() == self._ranks[0]
         channel_dim = 0 if unbatched else 1
-        if x.shape[channel_dim] != self.num_features:
-            self._refuse_channels(x, channel_dim)
+        if input.shape[channel_dim] != self.num_features:
+            self._refuse_channels(input, channel_dim)
         y = F.instance_norm(
-            x.unsqueeze(0) if unbatched else x,
+            input.unsqueeze(0) if unbatched else input,
             self.running_mean,
             self.running_var,
             self.weight,
@@ -201,10 +205,10 @@ class _InstanceNorm(_NormBase):
         message = f"expected input's size at dim={dim} to match {found} (shape {list(x.shape)})"
         if self.affine:
             raise ValueError(message)
-        warnings.warn(f"{message}; gamma and beta do not use it: affine=False", stacklevel=3)
+        warnings.warn(f"{message}; gamma and beta do not use it: affine=False", stacklevel=4)
 
 
-class InstanceNorm1d(_InstanceNorm):
+class InstanceNorm1d(_InstanceNorm, nn.InstanceNorm1d):
     """Instance normalization of [N, C, L] or [C, L]: each channel of each sample over L.
 
     Arguments are those of `BatchNorm1d`, but `affine` and `track_running_stats` default to False,
@@ -219,13 +223,13 @@ class InstanceNorm1d(_InstanceNorm):
     _ranks = (2, 3)
 
 
-class InstanceNorm2d(_InstanceNorm):
+class InstanceNorm2d(_InstanceNorm, nn.InstanceNorm2d):
     """Instance normalization of [N, C, H, W] or [C, H, W]. Source: `torch.nn.InstanceNorm2d`."""
 
     _ranks = (3, 4)
 
 
-class InstanceNorm3d(_InstanceNorm):
+class InstanceNorm3d(_InstanceNorm, nn.InstanceNorm3d):
     """Instance normalization of [N, C, D, H, W] or [C, D, H, W].
 
     Source: `torch.nn.InstanceNorm3d`.
@@ -234,7 +238,7 @@ class InstanceNorm3d(_InstanceNorm):
     _ranks = (4, 5)
 
 
-class LayerNorm(_Affine):
+class LayerNorm(_Affine, nn.LayerNorm):
     """Layer normalization: each sample over its last dimensions, which are `normalized_shape`.
 
     Args:
@@ -258,10 +262,8 @@ class LayerNorm(_Affine):
         device=None,
         dtype=None,
     ) -> None:
-        super().__init__()
-        if isinstance(normalized_shape, int):
-            normalized_shape = (normalized_shape,)
-        self.normalized_shape = tuple(normalized_shape)
+        nn.Module.__init__(self)
+        self.normalized_shape = _as_shape(normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
         self._make_affine(
@@ -269,9 +271,9 @@ class LayerNorm(_Affine):
         )
         self.reset_parameters()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalize `x` [*, *normalized_shape], in training and eval alike."""
-        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalize `input` [*, *normalized_shape], in training and eval alike."""
+        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
         return (
@@ -280,7 +282,48 @@ class LayerNorm(_Affine):
         )
 
 
-class GroupNorm(_Affine):
+class RMSNorm(_Affine, nn.RMSNorm):
+    """RMS normalization: each sample divided by the root mean square over its last dimensions.
+
+    Args:
+        normalized_shape: as in `LayerNorm`.
+        eps: added to the mean square; None is the machine epsilon of the input, at least float32's.
+        elementwise_affine: learn gamma, one number per element of `normalized_shape`.
+
+    Raises:
+        RuntimeError: as in `LayerNorm`.
+
+    Source: `torch.nn.RMSNorm`; Zhang & Sennrich 2019 (arXiv 1910.07467).
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device=None,
+        dtype=None,
+    ) -> None:
+        nn.Module.__init__(self)
+        self.normalized_shape = _as_shape(normalized_shape)
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        self._make_affine(
+            self.normalized_shape, elementwise_affine, False, device=device, dtype=dtype
+        )
+        self.reset_parameters()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Divide `x` [*, *normalized_shape], in training and eval alike."""
+        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
+
+
+class GroupNorm(_Affine, nn.GroupNorm):
     """Group normalization of [N, C, *]: each sample over each of `num_groups` groups of channels.
 
     Args:
@@ -309,7 +352,7 @@ class GroupNorm(_Affine):
         *,
         bias: bool = True,
     ) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         if num_channels % num_groups:
             raise ValueError(
                 f"num_channels ({num_channels}) must be divisible by num_groups ({num_groups})"
@@ -321,12 +364,20 @@ class GroupNorm(_Affine):
         self._make_affine((num_channels,), affine, bias, device=device, dtype=dtype)
         self.reset_parameters()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalize `x` [N, C, *], in training and eval alike."""
-        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalize `input` [N, C, *], in training and eval alike."""
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
         return (
             f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
             f"bias={self.bias is not None}"
         )
+
+
+def _as_shape(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
+    return (
+        (normalized_shape,)
+        if isinstance(normalized_shape, numbers.Integral)  # of NumPy too
+        else tuple(normalized_shape)
+    )

@@ -132,12 +132,39 @@ def test_normalize_backward_returns_the_gradients_of_the_formula():
         assert_close(g.view_as(h), h, rtol=1e-10, atol=1e-10)
 
 
-def test_normalize_returns_mean_and_biased_variance_without_gradient():
-    x, dims, *_ = make("batch")
+@patterns
+def test_normalize_returns_mean_and_biased_variance_with_their_gradients(pattern):
+    x, dims, *_ = make(pattern)
     _, mean, var = F.normalize(x, dims)
-    assert_close(mean, x.detach().mean(dims, keepdim=True))
-    assert_close(var, x.detach().var(dims, correction=0, keepdim=True))
-    assert not mean.requires_grad and not var.requires_grad
+    assert_close(mean, x.mean(dims, keepdim=True))
+    assert_close(var, x.var(dims, correction=0, keepdim=True))
+    for check in (gradcheck, gradgradcheck):
+        assert check(lambda x: F.normalize(x, dims), (x,))
+
+
+@patterns
+@affine
+@pytest.mark.parametrize("known", ["mean", "mean and var"])
+def test_a_statistic_that_is_given_is_a_constant(pattern, gamma, beta, known):
+    x, dims, weight, bias, shape = make(pattern, gamma, beta)
+    size = [1 if d in dims else n for d, n in enumerate(x.shape)]
+    mean = torch.randn(size, dtype=torch.float64)
+    var = torch.rand(size, dtype=torch.float64) + 0.5 if "var" in known else None
+
+    def ours(x, *p):
+        return F.normalize(x, dims, *unpack(p, gamma, beta), 1e-5, shape, mean, var)[0]
+
+    def by_hand(x, *p):
+        around = ((x - mean) ** 2).mean(dims, keepdim=True) if var is None else var
+        y = (x - mean) / torch.sqrt(around + 1e-5)
+        w, b = unpack(p, gamma, beta)
+        y = y if w is None else y * w.view(shape)
+        return y if b is None else y + b.view(shape)
+
+    inputs = given_only(x, weight, bias)
+    assert_close(ours(*inputs), by_hand(*inputs), rtol=1e-11, atol=1e-11)
+    for check in (gradcheck, gradgradcheck):
+        assert check(ours, inputs)
 
 
 def test_without_affine_shape_gamma_and_beta_broadcast_as_they_are():
