@@ -280,7 +280,7 @@ def batch_norm(
     if not training:
         mean, var = _given(running_mean, running_var, shape)
         return normalize(input, dims, weight, bias, eps, shape, mean, var)[0]
-    _check_both(running_mean, running_var)
+    _check_both(running_mean, running_var, input)
     y, mean, var = normalize(input, dims, weight, bias, eps, shape)
     if running_mean is not None and input.numel() > 0:
         m = _count(input, dims)
@@ -319,7 +319,7 @@ def instance_norm(
     if not use_input_stats:
         mean, var = _given(running_mean, running_var, shape)
         return normalize(input, dims, weight, bias, eps, shape, mean, var)[0]
-    _check_both(running_mean, running_var)
+    _check_both(running_mean, running_var, input)
     y, mean, var = normalize(input, dims, weight, bias, eps, shape)
     if running_mean is not None and input.numel() > 0:
         m = _count(input, dims)
@@ -414,16 +414,8 @@ def _given(mean: Tensor | None, var: Tensor | None, shape: Dims) -> tuple[Tensor
 
 def _move(running: Tensor, batch: Tensor, momentum: float) -> None:
     """Move `running` [C] towards `batch` [1, C, 1, ...] by the fraction `momentum`, in place."""
-    if torch._C._functorch.is_batchedtensor(batch) > torch._C._functorch.is_batchedtensor(running):
-        raise RuntimeError(
-            "under vmap each element of the batch would need running statistics of its own: call "
-            "torch.func.replace_all_batch_norm_modules_(model) first, or track_running_stats=False"
-        )
-    batch = batch.detach().view_as(running)  # the statistics are no part of the graph
-    if running.dtype in _HALF:  # rounded once, at the end
-        running.copy_((1 - momentum) * running.float() + momentum * batch)
-    else:
-        running.mul_(1 - momentum).add_(batch, alpha=momentum)
+    batch = batch.detach().view_as(running)  # a record is no part of the graph
+    running.copy_((1 - momentum) * _wide(running) + momentum * batch)
 
 
 def _on_values(function: Callable, nested: Tensor, *args) -> Tensor:
@@ -496,9 +488,16 @@ def _check(x: Tensor, shape: Dims, *params: Tensor | None) -> None:
             break
 
 
-def _check_both(running_mean: Tensor | None, running_var: Tensor | None) -> None:
+def _check_both(running_mean: Tensor | None, running_var: Tensor | None, x: Tensor) -> None:
+    """Refuse one running statistic without the other, and any that `x` cannot move."""
     if (running_mean is None) != (running_var is None):
         raise ValueError("running_mean and running_var must either both be None or neither")
+    is_batched = torch._C._functorch.is_batchedtensor
+    if running_mean is not None and is_batched(x) and not is_batched(running_mean):
+        raise RuntimeError(
+            "under vmap each element of the batch would need running statistics of its own: call "
+            "torch.func.replace_all_batch_norm_modules_(model) first, or track_running_stats=False"
+        )
 
 
 def _explain(x: Tensor, shape: Dims, *params: Tensor | None) -> None:
