@@ -113,7 +113,8 @@ class _BatchNorm(_NormBase):
         momentum = self._count_batch() if tracking else 0.0
         if self.training and not tracking:
             mean = var = None  # not tracked any more: they stay, and eval mode still uses them
-        return F.batch_norm(input, mean, var, self.weight, self.bias, use_batch, momentum, self.eps)
+        affine = self.weight, self.bias
+        return F.batch_norm(input, mean, var, *affine, use_batch, momentum, self.eps)
 
     def _count_batch(self) -> float:
         """Count a training batch and return its weight in the running statistics."""
