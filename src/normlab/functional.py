@@ -71,6 +71,8 @@ class _Normalize(torch.autograd.Function):
     What backward reads is an input or an output, so that derivatives of any order flow through it.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(x, weight, bias, mean, var, dims, eps, shape):
         weight = None if weight is None else weight.view(shape)
@@ -128,33 +130,6 @@ class _Normalize(torch.autograd.Function):
         if dbias is not None:
             dy = dy + dbias.view(ctx.shape)
         return dy.to(x.dtype), dmean, 2 * along / rstd
-
-    @staticmethod
-    def vmap(info, in_dims, x, weight, bias, mean, var, dims, eps, shape):
-        """Make the batch of vmap the first dimension, which shares no statistics."""
-
-        def stack(tensor, batch_dim):
-            if tensor is None:
-                return None
-            if batch_dim is None:
-                return tensor.expand(info.batch_size, *tensor.shape)
-            return tensor.movedim(batch_dim, 0)
-
-        tensors = map(stack, (x, weight, bias, mean, var), in_dims)
-        dims = tuple(d + 1 for d in dims)
-        return _Normalize.apply(*tensors, dims, eps, (info.batch_size, *shape)), (0, 0, 0)
-
-
-class _Eager(_Normalize):
-    """`_Normalize` where no transform of torch.func is active: a call takes 50 us less."""
-
-    setup_context = torch.autograd.Function.setup_context
-
-    @staticmethod
-    def forward(ctx, *inputs):
-        output = _Normalize.forward(*inputs)
-        _Normalize.setup_context(ctx, inputs, output)
-        return output
 
 
 def _over(step: str, result: Tensor, *args, **kwargs) -> Tensor:
@@ -241,8 +216,10 @@ def normalize(
     if _is_traced():
         weight, bias = (p if p is None else p.view(shape) for p in (weight, bias))
         return _forward(x, weight, bias, mean, var, dims, eps)
-    function = _Normalize if torch._C._are_functorch_transforms_active() else _Eager
-    return function.apply(x, weight, bias, mean, var, dims, eps, shape)
+    apply = _Normalize.apply
+    if not torch._C._are_functorch_transforms_active():
+        apply = super(torch.autograd.Function, _Normalize).apply  # no detour: 50 us less
+    return apply(x, weight, bias, mean, var, dims, eps, shape)
 
 
 def batch_norm(
