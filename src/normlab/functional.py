@@ -61,7 +61,7 @@ def _backward(dy, x, weight, mean, var, dims: Dims, eps: float, given, shape) ->
     else:
         dgamma, dbeta = wide * x_hat, wide
         wide = wide if weight is None else wide * weight
-        dx, _, _ = normalize_backward(wide, x_hat, rstd, dims, given)
+        dx = normalize_backward(wide, x_hat, rstd, dims, given)[0]
     return dx.to(dy.dtype), _sum_to(dgamma, shape), _sum_to(dbeta, shape)
 
 
@@ -94,16 +94,14 @@ class _Normalize(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dy, dmean, dvar):
+        if dy is None and dmean is None and dvar is None:
+            return (None,) * 8
         x, weight, mean, var = ctx.saved_tensors
-        tensors = (
-            torch.zeros_like(x) if dy is None else dy,
-            x,
-            weight if weight is None else weight.view(ctx.shape),
-            mean,
-            var,
-        )
+        dy = torch.zeros_like(x) if dy is None else dy
+        weight = None if weight is None else weight.view(ctx.shape)
         settings = (ctx.dims, ctx.eps, ctx.given, ctx.shape)
-        dx, *grads = _in_pieces(_backward, tensors, settings, (ctx.shape, ctx.shape))
+        sizes = (ctx.shape, ctx.shape)
+        dx, *grads = _in_pieces(_backward, (dy, x, weight, mean, var), settings, sizes)
         # The gradients of the statistics are None unless the caller differentiates twice.
         if dmean is not None and not ctx.given[0]:
             dx = dx + dmean / _count(x, ctx.dims)
@@ -117,19 +115,19 @@ class _Normalize(torch.autograd.Function):
         x, weight, mean, var = ctx.saved_tensors
         rstd = torch.rsqrt(var + ctx.eps)
         x_hat = (_wide(x) - mean) * rstd
-        dy = torch.zeros_like(x_hat) if dx is None else _wide(dx)
-        dmean = torch.zeros_like(mean) if ctx.given[0] else dy.mean(ctx.dims, keepdim=True)
-        dy = dy - dmean
-        along = (dy * x_hat).mean(ctx.dims, keepdim=True)
-        along = torch.zeros_like(var) if ctx.given[1] else along
-        dy = (dy - x_hat * along) * rstd
+        dx = torch.zeros_like(x_hat) if dx is None else _wide(dx)
+        # The derivative of x_hat is a symmetric matrix: what goes back through it goes forward too.
+        dy, along, total = normalize_backward(dx, x_hat, rstd, ctx.dims, ctx.given)
+        dmean, dvar = total / _count(x, ctx.dims), along / rstd * (2 / _count(x, ctx.dims))
+        dmean = torch.zeros_like(mean) if ctx.given[0] else dmean
+        dvar = torch.zeros_like(var) if ctx.given[1] else dvar
         if weight is not None:
             dy = dy * weight.view(ctx.shape)
         if dweight is not None:
             dy = dy + x_hat * dweight.view(ctx.shape)
         if dbias is not None:
             dy = dy + dbias.view(ctx.shape)
-        return dy.to(x.dtype), dmean, 2 * along / rstd
+        return dy.to(x.dtype), dmean, dvar
 
 
 def _over(step: str, result: Tensor, *args, **kwargs) -> Tensor:
@@ -145,6 +143,7 @@ def _unrecorded() -> bool:
         torch.is_grad_enabled()
         or torch._C._are_functorch_transforms_active()
         or torch.jit.is_tracing()
+        or torch._C._len_torch_dispatch_stack()  # make_fx, fake tensors
     )
 
 
@@ -198,21 +197,25 @@ def normalize(
 
     Args:
         x: floating-point tensor of any shape. Half precision is computed in float32.
-        dims: the dimensions whose values share one mean and one variance.
+        dims: the dimensions whose values share one mean and one variance; () means all.
         weight: gamma; None means 1.
         bias: beta, of the shape of gamma; None means 0.
         eps: added to the variance, in the square of the unit of `x`.
         affine_shape: the shape, of the rank of `x`, in which gamma and beta broadcast against `x`;
             by default their own shape.
-        mean: to be used instead of that of `x`, and constant for derivatives; broadcasts.
+        mean: to be used instead of that of `x`, and constant for derivatives; broadcasts to it.
         var: the same for the biased variance. If a mean alone is given, the variance is around it.
 
     Returns:
         `(y, mean, var)`: `y` has the shape and dtype of `x`; the statistics keep the reduced
         dimensions with size 1.
     """
-    dims = tuple(d % x.dim() for d in dims)
-    shape = affine_shape or _affine_shape(x, weight, bias)
+    dims = tuple(range(x.dim())[d] for d in dims or range(x.dim()))
+    size = [1 if d in dims else n for d, n in enumerate(x.shape)]
+    mean, var = (s if s is None else s.expand(size) for s in (mean, var))
+    param = bias if weight is None else weight
+    own = () if param is None else tuple(param.shape)
+    shape = affine_shape or (1,) * (x.dim() - len(own)) + own
     if _is_traced():
         weight, bias = (p if p is None else p.view(shape) for p in (weight, bias))
         return _forward(x, weight, bias, mean, var, dims, eps)
@@ -290,12 +293,10 @@ def instance_norm(
     """
     if use_input_stats and input.shape[2:].numel() == 1:
         raise ValueError(_one_value("spatial element", input))
-    shape = _channel_shape(input)
+    if not use_input_stats:  # nobody's own: what all samples share
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    shape, dims = _channel_shape(input), tuple(range(2, input.dim()))
     _check(input, shape[1:2], weight, bias, running_mean, running_var)
-    dims = tuple(range(2, input.dim()))
-    if not use_input_stats:
-        mean, var = _given(running_mean, running_var, shape)
-        return normalize(input, dims, weight, bias, eps, shape, mean, var)[0]
     _check_both(running_mean, running_var, input)
     y, mean, var = normalize(input, dims, weight, bias, eps, shape)
     if running_mean is not None and input.numel() > 0:
@@ -346,7 +347,7 @@ def rms_norm(
         return _on_values(rms_norm, input, normalized_shape, weight, eps)
     dims = _last_dims(input, normalized_shape)
     _check(input, tuple(normalized_shape), weight)
-    zero = _wide(input.new_zeros((1,) * input.dim()))
+    zero = _wide(input.new_zeros(()))
     eps = torch.finfo(zero.dtype).eps if eps is None else eps
     return normalize(input, dims, weight, None, eps, mean=zero)[0]
 
@@ -368,13 +369,13 @@ def group_norm(
     Source: Wu & He 2018 (arXiv 1803.08494); `torch.nn.functional.group_norm`.
     """
     channels = _channel_shape(input)[1]
+    if input.numel() // num_groups == 1:
+        raise ValueError(_one_value("value per group", input))
     if channels % num_groups:
         raise RuntimeError(
             "Expected number of channels in input to be divisible by num_groups, but got input of "
             f"shape {list(input.shape)} and num_groups={num_groups}"
         )
-    if input.numel() == num_groups:
-        raise ValueError(_one_value("value per group", input))
     _check(input, (channels,), weight, bias)
     groups = input.unflatten(1, (num_groups, channels // num_groups))  # [N, G, C/G, *]
     affine_shape = (1, *groups.shape[1:3]) + (1,) * (input.dim() - 2)  # [1, G, C/G, 1, ...]
@@ -433,13 +434,6 @@ def _is_constant(shape: Sequence[int], dims: Dims) -> bool:
     return all(shape[d] == 1 for d in dims)
 
 
-def _affine_shape(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Dims:
-    """The shape of gamma and beta, with leading ones up to the rank of `x`."""
-    param = bias if weight is None else weight
-    own = () if param is None else tuple(param.shape)
-    return (1,) * (x.dim() - len(own)) + own
-
-
 def _channel_shape(x: Tensor) -> Dims:
     """The shape in which one number per channel broadcasts against `x` [N, C, *]."""
     if x.dim() < 2:
@@ -453,16 +447,29 @@ def _wide(x: Tensor | None) -> Tensor | None:
 
 
 def _check(x: Tensor, shape: Dims, *params: Tensor | None) -> None:
-    """Refuse an integer `x`, and parameters that do not have this shape or the dtype of `x`."""
+    """Refuse an integer `x`, and parameters that do not have this shape or the dtype of `x`.
+
+    Half-precision input may come with float32 parameters.
+    """
     if not x.is_floating_point():
         raise NotImplementedError(
             f"normalization is not implemented for {x.dtype} (input of shape {list(x.shape)}): "
             "call .float() first"
         )
-    for p in params:
-        if p is not None and (p.shape != shape or p.dtype != x.dtype):
-            _explain(x, shape, *params)
-            break
+    names = ("weight", "bias", "running_mean", "running_var")
+    given = [(n, p) for n, p in zip(names, params, strict=False) if p is not None]
+    for name, p in given:
+        if p.shape != shape:
+            raise RuntimeError(
+                f"{name} should have shape {list(shape)}, not {list(p.shape)}, "
+                f"for input of shape {list(x.shape)}"
+            )
+    dtypes = (x.dtype, torch.float32) if x.dtype in _HALF else (x.dtype,)
+    if not any(all(p.dtype == dtype for _, p in given) for dtype in dtypes):
+        raise RuntimeError(
+            f"mixed dtype: input of shape {list(x.shape)} is {x.dtype}, but "
+            + ", ".join(f"{name} is {p.dtype}" for name, p in given)
+        )
 
 
 def _check_both(running_mean: Tensor | None, running_var: Tensor | None, x: Tensor) -> None:
@@ -474,24 +481,6 @@ def _check_both(running_mean: Tensor | None, running_var: Tensor | None, x: Tens
         raise RuntimeError(
             "under vmap each element of the batch would need running statistics of its own: call "
             "torch.func.replace_all_batch_norm_modules_(model) first, or track_running_stats=False"
-        )
-
-
-def _explain(x: Tensor, shape: Dims, *params: Tensor | None) -> None:
-    """Raise, unless all that is unusual is half-precision input with float32 parameters."""
-    names = ("weight", "bias", "running_mean", "running_var")
-    given = {name: p for name, p in zip(names, params, strict=False) if p is not None}
-    for name, p in given.items():
-        if p.shape != shape:
-            raise RuntimeError(
-                f"{name} should have shape {list(shape)}, not {list(p.shape)}, "
-                f"for input of shape {list(x.shape)}"
-            )
-    dtypes = {p.dtype for p in given.values()}
-    if dtypes != {x.dtype} and not (x.dtype in _HALF and dtypes == {torch.float32}):
-        raise RuntimeError(
-            f"mixed dtype: input of shape {list(x.shape)} is {x.dtype}, but "
-            + ", ".join(f"{name} is {p.dtype}" for name, p in given.items())
         )
 
 

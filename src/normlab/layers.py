@@ -4,7 +4,7 @@ Every class is a drop-in replacement for the class of the same name in `torch.nn
 arguments and defaults, the same `state_dict` keys, the same results, the same exception types.
 It is a subclass of that class too, so that whoever asks `isinstance` finds it: `update_bn`,
 `SyncBatchNorm.convert_sync_batchnorm`, an optimizer whose weight decay spares normalization. Of
-torch's classes it uses how they read old states; what the course teaches is written here.
+torch's classes it uses how they print and read old states; what the course teaches is written here.
 """
 
 import numbers
@@ -23,8 +23,10 @@ class _Affine(nn.Module):
     def __call__(self, *args, **kwargs):
         for x in (*args, *kwargs.values()):
             if isinstance(x, fx.Proxy):  # symbolic tracing: one node, as for a layer of torch
-                path = x.tracer.path_of_module(self)
-                return x.tracer.create_proxy("call_module", path, args, kwargs)
+                call = "call_module", x.tracer.path_of_module(self)
+                return x.tracer.call_module(
+                    self, lambda *a, **k: x.tracer.create_proxy(*call, a, k), args, kwargs
+                )
         return super().__call__(*args, **kwargs)
 
     def _make_affine(self, shape: Sequence[int], affine: bool, bias: bool, **factory) -> None:
@@ -32,6 +34,7 @@ class _Affine(nn.Module):
         beta = nn.Parameter(torch.empty(shape, **factory)) if affine and bias else None
         self.register_parameter("weight", weight)
         self.register_parameter("bias", beta)
+        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Set gamma to 1 and beta to 0."""
@@ -64,7 +67,6 @@ class _NormBase(_Affine):
         self.momentum = momentum
         self.affine = affine
         self.track_running_stats = track_running_stats
-        self._make_affine((num_features,), affine, bias, device=device, dtype=dtype)
         mean = var = count = None
         if track_running_stats:
             mean = torch.empty(num_features, device=device, dtype=dtype)
@@ -74,7 +76,7 @@ class _NormBase(_Affine):
         self.register_buffer("running_mean", mean)
         self.register_buffer("running_var", var)
         self.register_buffer("num_batches_tracked", count)
-        self.reset_parameters()
+        self._make_affine((num_features,), affine, bias, device=device, dtype=dtype)
 
     def reset_running_stats(self) -> None:
         """Forget every batch: mean 0, variance 1, count 0."""
@@ -94,13 +96,6 @@ class _NormBase(_Affine):
             raise ValueError(
                 f"expected {expected} input (got {input.dim()}D input of shape {list(input.shape)})"
             )
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, bias={self.bias is not None}, "
-            f"track_running_stats={self.track_running_stats}"
-        )
 
 
 class _BatchNorm(_NormBase):
@@ -239,7 +234,17 @@ class InstanceNorm3d(_InstanceNorm, nn.InstanceNorm3d):
     _ranks = (4, 5)
 
 
-class LayerNorm(_Affine, nn.LayerNorm):
+class _LastDims(_Affine):
+    def _make(self, normalized_shape, eps, elementwise_affine, bias, **factory) -> None:
+        nn.Module.__init__(self)
+        number = isinstance(normalized_shape, numbers.Integral)  # of NumPy too
+        self.normalized_shape = (normalized_shape,) if number else tuple(normalized_shape)
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        self._make_affine(self.normalized_shape, elementwise_affine, bias, **factory)
+
+
+class LayerNorm(_LastDims, nn.LayerNorm):
     """Layer normalization: each sample over its last dimensions, which are `normalized_shape`.
 
     Args:
@@ -263,27 +268,14 @@ class LayerNorm(_Affine, nn.LayerNorm):
         device=None,
         dtype=None,
     ) -> None:
-        nn.Module.__init__(self)
-        self.normalized_shape = _as_shape(normalized_shape)
-        self.eps = eps
-        self.elementwise_affine = elementwise_affine
-        self._make_affine(
-            self.normalized_shape, elementwise_affine, bias, device=device, dtype=dtype
-        )
-        self.reset_parameters()
+        self._make(normalized_shape, eps, elementwise_affine, bias, device=device, dtype=dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalize `input` [*, *normalized_shape], in training and eval alike."""
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
-    def extra_repr(self) -> str:
-        return (
-            f"{self.normalized_shape}, eps={self.eps}, "
-            f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
-        )
 
-
-class RMSNorm(_Affine, nn.RMSNorm):
+class RMSNorm(_LastDims, nn.RMSNorm):
     """RMS normalization: each sample divided by the root mean square over its last dimensions.
 
     Args:
@@ -305,23 +297,11 @@ class RMSNorm(_Affine, nn.RMSNorm):
         device=None,
         dtype=None,
     ) -> None:
-        nn.Module.__init__(self)
-        self.normalized_shape = _as_shape(normalized_shape)
-        self.eps = eps
-        self.elementwise_affine = elementwise_affine
-        self._make_affine(
-            self.normalized_shape, elementwise_affine, False, device=device, dtype=dtype
-        )
-        self.reset_parameters()
+        self._make(normalized_shape, eps, elementwise_affine, False, device=device, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Divide `x` [*, *normalized_shape], in training and eval alike."""
         return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
-        )
 
 
 class GroupNorm(_Affine, nn.GroupNorm):
@@ -363,22 +343,7 @@ class GroupNorm(_Affine, nn.GroupNorm):
         self.eps = eps
         self.affine = affine
         self._make_affine((num_channels,), affine, bias, device=device, dtype=dtype)
-        self.reset_parameters()
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalize `input` [N, C, *], in training and eval alike."""
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
-            f"bias={self.bias is not None}"
-        )
-
-
-def _as_shape(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
-    return (
-        (normalized_shape,)
-        if isinstance(normalized_shape, numbers.Integral)  # of NumPy too
-        else tuple(normalized_shape)
-    )
