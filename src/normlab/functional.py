@@ -42,7 +42,7 @@ def _forward(x, weight, bias, mean, var, dims: Dims, eps: float) -> tuple[Tensor
     y = wide - mean  # before squaring: E[x^2] - E[x]^2 cancels where the mean is large
     var = y.square().mean(dims, keepdim=True) if var is None else var
     scale = torch.rsqrt(var + eps)
-    if weight is not None and _is_constant(weight.shape, dims):
+    if weight is not None and all(weight.shape[d] == 1 for d in dims):
         scale = scale * weight  # few numbers times few numbers
     elif weight is not None:
         y, scale = _over("mul", y, scale), weight
@@ -55,7 +55,7 @@ def _backward(dy, x, weight, mean, var, dims: Dims, eps: float, given, shape) ->
     """Return the gradients of `x`, gamma and beta, the latter two summed to `shape`."""
     wide, rstd = _wide(dy), torch.rsqrt(var + eps)
     x_hat = _over("mul", _wide(x) - mean, rstd)
-    if _is_constant(shape, dims):
+    if all(shape[d] == 1 for d in dims):  # gamma is constant where a statistic is shared
         scale = rstd if weight is None else rstd * weight
         dx, dgamma, dbeta = normalize_backward(wide, x_hat, scale, dims, given)
     else:
@@ -75,11 +75,9 @@ class _Normalize(torch.autograd.Function):
 
     @staticmethod
     def forward(x, weight, bias, mean, var, dims, eps, shape):
-        weight = None if weight is None else weight.view(shape)
-        bias = None if bias is None else bias.view(shape)
+        weight, bias = (p if p is None else p.view(shape) for p in (weight, bias))
         # What is given may be a buffer, which the next training batch changes before backward.
-        mean = None if mean is None else mean.clone()
-        var = None if var is None else var.clone()
+        mean, var = (s if s is None else s.clone() for s in (mean, var))
         size = [1 if d in dims else n for d, n in enumerate(x.shape)]
         return _in_pieces(_forward, (x, weight, bias, mean, var), (dims, eps), (size, size))
 
@@ -121,30 +119,22 @@ class _Normalize(torch.autograd.Function):
         dmean, dvar = total / _count(x, ctx.dims), along / rstd * (2 / _count(x, ctx.dims))
         dmean = torch.zeros_like(mean) if ctx.given[0] else dmean
         dvar = torch.zeros_like(var) if ctx.given[1] else dvar
-        if weight is not None:
-            dy = dy * weight.view(ctx.shape)
-        if dweight is not None:
-            dy = dy + x_hat * dweight.view(ctx.shape)
-        if dbias is not None:
-            dy = dy + dbias.view(ctx.shape)
+        dy = dy if weight is None else dy * weight.view(ctx.shape)
+        dy = dy if dweight is None else dy + x_hat * dweight.view(ctx.shape)
+        dy = dy if dbias is None else dy + dbias.view(ctx.shape)
         return dy.to(x.dtype), dmean, dvar
 
 
 def _over(step: str, result: Tensor, *args, **kwargs) -> Tensor:
-    """Do a step over the memory of `result`, which is ours, unless somebody records the steps.
-
-    New memory costs more than the arithmetic.
-    """
+    """Do a step over the memory of `result`, which is ours: new memory costs more than the step."""
     return getattr(result, step + "_" if _unrecorded() else step)(*args, **kwargs)
 
 
 def _unrecorded() -> bool:
-    return not (
-        torch.is_grad_enabled()
-        or torch._C._are_functorch_transforms_active()
-        or torch.jit.is_tracing()
-        or torch._C._len_torch_dispatch_stack()  # make_fx, fake tensors
-    )
+    """Whether nobody writes down the steps that follow, to differentiate or repeat them."""
+    recorded = torch.is_grad_enabled() or torch._C._are_functorch_transforms_active()
+    # A mode of dispatch: make_fx, fake tensors.
+    return not (recorded or torch.jit.is_tracing() or torch._C._len_torch_dispatch_stack())
 
 
 def _in_pieces(function: Callable, tensors: Sequence, settings: Sequence, sizes: Sequence):
@@ -179,8 +169,8 @@ def _is_traced() -> bool:
     """Whether somebody records steps who knows no autograd.Function, and differentiates them."""
     if torch.jit.is_tracing() or torch.compiler.is_compiling():
         return True
-    transforms = torch._C._functorch.get_interpreter_stack() or ()
-    return any(t.key() == torch._C._functorch.TransformType.Functionalize for t in transforms)
+    functionalize = torch._C._functorch.TransformType.Functionalize
+    return any(t.key() == functionalize for t in torch._C._functorch.get_interpreter_stack() or ())
 
 
 def normalize(
@@ -219,10 +209,7 @@ def normalize(
     if _is_traced():
         weight, bias = (p if p is None else p.view(shape) for p in (weight, bias))
         return _forward(x, weight, bias, mean, var, dims, eps)
-    apply = _Normalize.apply
-    if not torch._C._are_functorch_transforms_active():
-        apply = super(torch.autograd.Function, _Normalize).apply  # no detour: 50 us less
-    return apply(x, weight, bias, mean, var, dims, eps, shape)
+    return _Normalize.apply(x, weight, bias, mean, var, dims, eps, shape)
 
 
 def batch_norm(
@@ -320,10 +307,9 @@ def layer_norm(
 
     Source: Ba et al. 2016 (arXiv 1607.06450); `torch.nn.functional.layer_norm`.
     """
-    if input.is_nested:
+    if getattr(input, "is_nested", False):
         return _on_values(layer_norm, input, normalized_shape, weight, bias, eps)
-    dims = _last_dims(input, normalized_shape)
-    _check(input, tuple(normalized_shape), weight, bias)
+    dims = _last_dims(input, normalized_shape, weight, bias)
     return normalize(input, dims, weight, bias, eps)[0]
 
 
@@ -343,10 +329,9 @@ def rms_norm(
 
     Source: Zhang & Sennrich 2019 (arXiv 1910.07467); `torch.nn.functional.rms_norm`.
     """
-    if input.is_nested:
+    if getattr(input, "is_nested", False):
         return _on_values(rms_norm, input, normalized_shape, weight, eps)
-    dims = _last_dims(input, normalized_shape)
-    _check(input, tuple(normalized_shape), weight)
+    dims = _last_dims(input, normalized_shape, weight)
     zero = _wide(input.new_zeros(()))
     eps = torch.finfo(zero.dtype).eps if eps is None else eps
     return normalize(input, dims, weight, None, eps, mean=zero)[0]
@@ -404,14 +389,17 @@ def _on_values(function: Callable, nested: Tensor, *args) -> Tensor:
     return torch.nested.nested_tensor_from_jagged(values, nested.offsets(), nested.lengths())
 
 
-def _last_dims(x: Tensor, shape: Sequence[int]) -> Dims:
-    """The last dimensions of `x`, which must have this shape."""
+def _last_dims(x: Tensor, shape: Sequence[int], *params: Tensor | None) -> Dims:
+    """The last dimensions of `x`, which must have this shape, as `params` must."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"expected input to be a Tensor, but got {type(x).__name__}")
     rank = len(shape)
     if rank == 0 or x.shape[-rank:] != tuple(shape):
         raise RuntimeError(
             f"Given normalized_shape={list(shape)}, of at least one dimension, expected input of "
             f"shape [*, {str(list(shape))[1:-1]}], but got input of shape {list(x.shape)}"
         )
+    _check(x, tuple(shape), *params)
     return tuple(range(x.dim() - rank, x.dim()))
 
 
@@ -427,11 +415,6 @@ def _sum_to(grad: Tensor, shape: Sequence[int]) -> Tensor:
     """Sum over the dimensions that are 1 in `shape`; the others may be those of a piece."""
     dims = [d for d, n in enumerate(shape) if n == 1 != grad.shape[d]]
     return grad.sum(dims, keepdim=True) if dims else grad
-
-
-def _is_constant(shape: Sequence[int], dims: Dims) -> bool:
-    """Whether what has this shape is the same for all values that share a statistic."""
-    return all(shape[d] == 1 for d in dims)
 
 
 def _channel_shape(x: Tensor) -> Dims:

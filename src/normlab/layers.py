@@ -4,7 +4,8 @@ Every class is a drop-in replacement for the class of the same name in `torch.nn
 arguments and defaults, the same `state_dict` keys, the same results, the same exception types.
 It is a subclass of that class too, so that whoever asks `isinstance` finds it: `update_bn`,
 `SyncBatchNorm.convert_sync_batchnorm`, an optimizer whose weight decay spares normalization. Of
-torch's classes it uses how they print and read old states; what the course teaches is written here.
+torch's classes it uses how they print, reset statistics and read old states; what the course
+teaches is written here.
 """
 
 import numbers
@@ -21,27 +22,27 @@ class _Affine(nn.Module):
     """A module with an optional gamma (`weight`, from 1) and beta (`bias`, from 0)."""
 
     def __call__(self, *args, **kwargs):
-        for x in (*args, *kwargs.values()):
-            if isinstance(x, fx.Proxy):  # symbolic tracing: one node, as for a layer of torch
-                call = "call_module", x.tracer.path_of_module(self)
-                return x.tracer.call_module(
-                    self, lambda *a, **k: x.tracer.create_proxy(*call, a, k), args, kwargs
-                )
-        return super().__call__(*args, **kwargs)
+        proxies = [x for x in (*args, *kwargs.values()) if isinstance(x, fx.Proxy)]
+        if not proxies:
+            return super().__call__(*args, **kwargs)
+        tracer = proxies[0].tracer  # symbolic tracing: one node, as for a layer of torch
 
-    def _make_affine(self, shape: Sequence[int], affine: bool, bias: bool, **factory) -> None:
-        weight = nn.Parameter(torch.empty(shape, **factory)) if affine else None
-        beta = nn.Parameter(torch.empty(shape, **factory)) if affine and bias else None
-        self.register_parameter("weight", weight)
-        self.register_parameter("bias", beta)
+        def node(*args, **kwargs):
+            return tracer.create_proxy("call_module", tracer.path_of_module(self), args, kwargs)
+
+        return tracer.call_module(self, node, args, kwargs)
+
+    def _make_affine(self, shape: int | Sequence[int], affine: bool, bias: bool, **factory) -> None:
+        for name, wanted in (("weight", affine), ("bias", affine and bias)):
+            param = nn.Parameter(torch.empty(shape, **factory)) if wanted else None
+            self.register_parameter(name, param)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Set gamma to 1 and beta to 0."""
-        if self.weight is not None:
-            nn.init.ones_(self.weight)
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
+        for param, initial in ((self.weight, 1.0), (self.bias, 0.0)):
+            if param is not None:
+                nn.init.constant_(param, initial)
 
 
 class _NormBase(_Affine):
@@ -76,14 +77,7 @@ class _NormBase(_Affine):
         self.register_buffer("running_mean", mean)
         self.register_buffer("running_var", var)
         self.register_buffer("num_batches_tracked", count)
-        self._make_affine((num_features,), affine, bias, device=device, dtype=dtype)
-
-    def reset_running_stats(self) -> None:
-        """Forget every batch: mean 0, variance 1, count 0."""
-        if self.track_running_stats:
-            self.running_mean.zero_()
-            self.running_var.fill_(1)
-            self.num_batches_tracked.zero_()
+        self._make_affine(num_features, affine, bias, device=device, dtype=dtype)
 
     def reset_parameters(self) -> None:
         """Reset the running statistics, gamma and beta."""
@@ -143,19 +137,13 @@ class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
 
 
 class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
-    """Batch normalization of images [N, C, H, W]: each channel over N, H, W.
-
-    Arguments and errors as in `BatchNorm1d`. Source: `torch.nn.BatchNorm2d`.
-    """
+    """Batch normalization as `BatchNorm1d`, of images [N, C, H, W]: each channel over N, H, W."""
 
     _ranks = (4,)
 
 
 class BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
-    """Batch normalization of volumes [N, C, D, H, W]: each channel over N, D, H, W.
-
-    Arguments and errors as in `BatchNorm1d`. Source: `torch.nn.BatchNorm3d`.
-    """
+    """Batch normalization as `BatchNorm1d`, of volumes [N, C, D, H, W]: over N, D, H, W."""
 
     _ranks = (5,)
 
@@ -181,27 +169,20 @@ class _InstanceNorm(_NormBase):
         """Normalize each channel of each sample of [N, C, *] or, without a batch, of [C, *]."""
         self._check_input_dim(input)
         unbatched = input.dim() == self._ranks[0]
-        channel_dim = 0 if unbatched else 1
-        if input.shape[channel_dim] != self.num_features:
-            self._refuse_channels(input, channel_dim)
-        y = F.instance_norm(
-            input.unsqueeze(0) if unbatched else input,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            self.training or not self.track_running_stats,
-            0.0 if self.momentum is None else self.momentum,
-            self.eps,
-        )
+        x = input.unsqueeze(0) if unbatched else input
+        if x.shape[1] != self.num_features:
+            message = (
+                f"expected input's size at dim={1 - unbatched} to match num_features "
+                f"({self.num_features}), but got: {x.shape[1]} (shape {list(input.shape)})"
+            )
+            if self.affine:
+                raise ValueError(message)
+            warnings.warn(f"{message}; gamma and beta do not use it: affine=False", stacklevel=3)
+        statistics, affine = (self.running_mean, self.running_var), (self.weight, self.bias)
+        use_input = self.training or not self.track_running_stats
+        momentum = 0.0 if self.momentum is None else self.momentum
+        y = F.instance_norm(x, *statistics, *affine, use_input, momentum, self.eps)
         return y.squeeze(0) if unbatched else y
-
-    def _refuse_channels(self, x: Tensor, dim: int) -> None:
-        found = f"num_features ({self.num_features}), but got: {x.shape[dim]}"
-        message = f"expected input's size at dim={dim} to match {found} (shape {list(x.shape)})"
-        if self.affine:
-            raise ValueError(message)
-        warnings.warn(f"{message}; gamma and beta do not use it: affine=False", stacklevel=4)
 
 
 class InstanceNorm1d(_InstanceNorm, nn.InstanceNorm1d):
@@ -226,10 +207,7 @@ class InstanceNorm2d(_InstanceNorm, nn.InstanceNorm2d):
 
 
 class InstanceNorm3d(_InstanceNorm, nn.InstanceNorm3d):
-    """Instance normalization of [N, C, D, H, W] or [C, D, H, W].
-
-    Source: `torch.nn.InstanceNorm3d`.
-    """
+    """Instance normalization of [(N,) C, D, H, W]. Source: `torch.nn.InstanceNorm3d`."""
 
     _ranks = (4, 5)
 
@@ -342,7 +320,7 @@ class GroupNorm(_Affine, nn.GroupNorm):
         self.num_channels = num_channels
         self.eps = eps
         self.affine = affine
-        self._make_affine((num_channels,), affine, bias, device=device, dtype=dtype)
+        self._make_affine(num_channels, affine, bias, device=device, dtype=dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalize `input` [N, C, *], in training and eval alike."""

@@ -32,6 +32,14 @@ from tests.normlab.pairs import (
 training_or_not = pytest.mark.parametrize("training", [True, False], ids=["training", "eval"])
 every_layer = pytest.mark.parametrize("name", KINDS)
 
+LARGE = {  # large enough to be computed in pieces
+    "BatchNorm2d": (16, 4, 128, 128),
+    "InstanceNorm2d": (16, 4, 128, 128),
+    "GroupNorm": (16, 4, 128, 128),
+    "LayerNorm": (4096, 64, 4),
+    "RMSNorm": (4096, 64, 4),
+}
+
 
 class Case:
     """A layer as a function of its parameters and its input, and numbers to put into it."""
@@ -184,11 +192,19 @@ def test_derivatives_pass_every_check_that_autograd_has(name, training):
 
 
 @pytest.mark.parametrize("name", [name for name in TRACKING if "Batch" in name])
-@pytest.mark.parametrize("transform", ["grad", "jvp", "vmap", "ensemble", "functionalize"])
+@pytest.mark.parametrize("transform", ["grad", "jvp", "vmap", "functionalize"])
 def test_statistics_that_a_transform_cannot_write_are_an_error(transform, name):
     case, _ = cases(name, training=True, track=True)
     with pytest.raises(RuntimeError):
         TRANSFORMS[transform](case)
+
+
+@pytest.mark.parametrize("name", TRACKING)
+def test_an_ensemble_that_shares_its_input_moves_the_statistics_once(name):
+    ours, theirs = cases(name, training=True, track=True)
+    for case in (ours, theirs):
+        ensemble(case)
+    assert_same(ours.layer.state_dict(), theirs.layer.state_dict(), 1e-10)
 
 
 def test_under_vmap_the_error_says_how_to_do_without_running_statistics():
@@ -262,6 +278,31 @@ def test_fx_records_a_layer_as_one_node(name, training):
     traced = torch.fx.symbolic_trace(net)
     assert [n.target for n in traced.graph.nodes if n.op == "call_module"] == ["before", "layer"]
     assert_close(traced(x), net(x))
+
+
+def test_fx_knows_which_layer_a_node_belongs_to():
+    net = nn.Sequential(nn.Sequential(nn.Linear(4, 4), layers.LayerNorm(4)))
+    node = list(torch.fx.symbolic_trace(net).graph.nodes)[-2]
+    assert [path for path, _ in node.meta["nn_module_stack"].values()] == ["0", "0.1"]
+
+
+def test_features_are_taken_from_a_layer_by_its_name():
+    extraction = pytest.importorskip("torchvision.models.feature_extraction")
+    net, x = (
+        nn.Sequential(nn.Sequential(layers.BatchNorm1d(4)), nn.ReLU()).eval(),
+        torch.randn(5, 4),
+    )
+    extractor = extraction.create_feature_extractor(net, ["0.0"])
+    assert_close(extractor(x)["0.0"], net[0](x))
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_make_fx_records_a_large_input_whole(name):
+    layer, x = make_pair(name, affine=True, track=True)[0].eval(), torch.randn(LARGE[name])
+    with torch.no_grad():
+        graph = make_fx(layer, tracing_mode="symbolic", _allow_non_fake_inputs=True)(x)
+        other = torch.cat([x, 2 * x])
+        assert_close(graph(other), layer(other))
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
@@ -347,6 +388,33 @@ def test_the_input_is_called_as_in_torch(name):
     ours, theirs = make_pair(name)
     x = torch.randn(KINDS[name][1][0])
     assert_close(ours(**{keyword: x}), theirs(**{keyword: x}), rtol=1e-4, atol=1e-4)
+
+
+@every_layer
+@pytest.mark.parametrize("wrong", [None, "x", [1.0], np.ones(4)])
+def test_what_is_no_tensor_is_refused_with_the_error_of_torch(name, wrong):
+    ours, theirs = make_pair(name)
+    with pytest.raises(Exception) as expected:
+        theirs(wrong)
+    with pytest.raises(expected.type):
+        ours(wrong)
+
+
+@every_layer
+def test_where_no_gradient_comes_none_goes(name):
+    class Stop(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, dy):
+            return None
+
+    for layer in make_pair(name, affine=True):
+        x = torch.randn(KINDS[name][1][0], requires_grad=True)
+        Stop.apply(layer(x)).sum().backward()
+        assert x.grad is None and layer.weight.grad is None
 
 
 @pytest.mark.parametrize("module", [layers, nn])
@@ -480,6 +548,32 @@ def test_a_training_batch_between_forward_and_backward_in_eval_mode_does_no_harm
     assert (gradient(nn, True) - gradient(nn, False)).abs().max() > 0.1
 
 
+# --- PyTorch's own tests of its modules ---
+
+
+def module_inputs(name: str) -> list:
+    modules = pytest.importorskip("torch.testing._internal.common_modules")
+    (info,) = [m for m in modules.module_db if m.module_cls is getattr(nn, name)]
+    return [
+        (inputs, training)
+        for training in (True, False)
+        for inputs in info.module_inputs_func(info, "cpu", DOUBLE, True, training)
+    ]
+
+
+@every_layer
+def test_what_pytorch_tests_its_layer_with_gives_the_same(name):
+    """Its arguments and inputs, two training or eval steps."""
+    cases = module_inputs(name)
+    assert len(cases) > 2
+    for inputs, training in cases:
+        args, kwargs = inputs.constructor_input.args, inputs.constructor_input.kwargs
+        pair = [getattr(m, name)(*args, **kwargs).to(DOUBLE).train(training) for m in (layers, nn)]
+        (x,) = inputs.forward_input.args
+        for _ in range(2):
+            assert_same_step(pair, x, x.detach().cos(), 1e-10)
+
+
 # --- memory ---
 
 
@@ -517,14 +611,6 @@ def test_no_more_is_kept_than_by_torch_and_the_statistics(name, layout, dtype, t
 
 
 # --- large inputs are computed in pieces ---
-
-LARGE = {
-    "BatchNorm2d": (16, 4, 128, 128),
-    "InstanceNorm2d": (16, 4, 128, 128),
-    "GroupNorm": (16, 4, 128, 128),
-    "LayerNorm": (4096, 64, 4),
-    "RMSNorm": (4096, 64, 4),
-}
 
 
 @training_or_not

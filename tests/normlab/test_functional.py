@@ -167,6 +167,45 @@ def test_a_statistic_that_is_given_is_a_constant(pattern, gamma, beta, known):
         assert check(ours, inputs)
 
 
+@pytest.mark.parametrize("size", [(), (1,), (40, 1)])
+def test_a_statistic_that_is_given_broadcasts_in_pieces_too(size, monkeypatch):
+    torch.manual_seed(0)
+    x, mean = torch.randn(40, 70, dtype=torch.float64), torch.randn(size, dtype=torch.float64)
+    whole = F.normalize(x, (1,), mean=mean, var=mean.exp())
+    monkeypatch.setattr(F, "_PIECE", 4)
+    assert whole[1].shape == (40, 1)
+    for piece, right in zip(F.normalize(x, (1,), mean=mean, var=mean.exp()), whole, strict=True):
+        assert_close(piece, right)
+
+
+def test_a_statistic_that_does_not_fit_is_refused():
+    with pytest.raises(RuntimeError, match="5"):
+        F.normalize(torch.randn(4, 5), (1,), mean=torch.randn(4, 5))
+
+
+@pytest.mark.parametrize("dim", [2, -3])
+def test_a_dimension_that_does_not_exist_is_refused(dim):
+    with pytest.raises(IndexError):
+        F.normalize(torch.randn(4, 5), (dim,))
+
+
+def test_no_dimensions_mean_all_as_in_torch():
+    x = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
+    (dx,) = torch.autograd.grad(F.normalize(x, ())[0].pow(3).sum(), x)
+    (right,) = torch.autograd.grad(F.normalize(x, (0, 1))[0].pow(3).sum(), x)
+    assert_close(dx, right)
+
+
+def test_instance_norm_without_spatial_dimensions_uses_statistics_and_has_gradients():
+    torch.manual_seed(0)
+    grads = []
+    x, mean, weight = torch.randn(5, 4), torch.randn(4), torch.rand(4, requires_grad=True)
+    for module in (F, T):
+        y = module.instance_norm(x, mean, mean.exp(), weight, weight, use_input_stats=False)
+        grads.append(torch.autograd.grad(y.pow(2).sum(), weight)[0])
+    assert_close(*grads)
+
+
 def test_without_affine_shape_gamma_and_beta_broadcast_as_they_are():
     x, weight, bias = torch.randn(5, 4), torch.randn(4), torch.randn(4)
     ours = F.normalize(x, (0,), weight, bias)[0]
