@@ -97,8 +97,7 @@ class _Normalize(torch.autograd.Function):
         x, weight, mean, var = ctx.saved_tensors
         dy = torch.zeros_like(x) if dy is None else dy
         weight = None if weight is None else weight.view(ctx.shape)
-        settings = (ctx.dims, ctx.eps, ctx.given, ctx.shape)
-        sizes = (ctx.shape, ctx.shape)
+        settings, sizes = (ctx.dims, ctx.eps, ctx.given, ctx.shape), (ctx.shape, ctx.shape)
         dx, *grads = _in_pieces(_backward, (dy, x, weight, mean, var), settings, sizes)
         # The gradients of the statistics are None unless the caller differentiates twice.
         if dmean is not None and not ctx.given[0]:
