@@ -86,7 +86,7 @@ def test_signatures_read_as_in_the_code(built: Path) -> None:
         "normlab.models.mlp(sizes: Sequence[int], norm: Callable[[int], Module] | None = None, "
         "activation: type[Module] = nn.ReLU) → Sequential"
     )
-    assert "x: Tensor" in signature(api, "functional.batch_norm")
+    assert "(input: Tensor" in signature(api, "functional.batch_norm")
     assert "Tensor | None" in signature(api, "functional.batch_norm")
     assert "loss_fn: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy" in signature(
         api, "training.fit"
