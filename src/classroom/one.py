@@ -138,6 +138,8 @@ def problems(notebook: NotebookNode) -> list[str]:
     for cell in notebook.cells:
         name = cell.metadata.get("nbgrader", {}).get("grade_id", "") or "a cell of the student"
         for output in cell.get("outputs", []):
+            if is_grade(cell) and output.output_type == "display_data":  # see Execute.test
+                found.append(f"{name}: {output.data['text/plain']}")
             if output.output_type != "error" or (is_grade(cell) and output.ename not in OURS):
                 continue
             reason = output.evalue.partition("\n")[0][:150]

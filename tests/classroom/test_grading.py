@@ -287,10 +287,8 @@ threading.Thread(target=lambda: time.sleep(60), daemon=True).start()""",
 
 
 @pytest.mark.parametrize("cheat", CHEATS)
-def test_a_test_that_was_tampered_with_counts_as_failed(execute, cheat):
-    points, remarks, _ = execute(collected(half=f"{WRONG}\n{CHEATS[cheat]}"))
-    assert points == FULL - 3  # what was tested before the cheat
-    assert "half-hidden: the notebook replaces what the tests rely on" in remarks
+def test_a_cheat_is_worth_nothing(execute, cheat):
+    assert execute(collected(half=f"{WRONG}\n{CHEATS[cheat]}"))[0] == FULL - 3
 
 
 FAKES = {
@@ -325,7 +323,8 @@ def test_torch_cannot_be_replaced(execute):
     notebook.cells[5].source = cheat
     points, remarks, _ = execute(notebook)
     assert points == FULL - 3
-    assert "half-hidden: the notebook replaces what the tests rely on: torch.allclose" in remarks
+    own = "half-hidden: tested with the original, not with the notebook's own: torch.allclose"
+    assert remarks == own
 
 
 def test_names_that_an_honest_student_gives_do_no_harm(execute):
