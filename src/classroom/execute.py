@@ -35,7 +35,7 @@ TEST = "__import__('_grading').report({!r}, {!r})"
 
 
 class Execute(preprocessors.Execute):
-    """Execute student code in the sandbox; believe a test only if nobody tampered with it.
+    """Execute student code in the sandbox, and tests with Python as it was before: `integrity`.
 
     A cell that ends its kernel, or never ends, loses its own points alone: the student's cells
     before it run again in a new kernel, and those after it follow.
@@ -106,25 +106,22 @@ class Execute(preprocessors.Execute):
 
     def test(self, cell: NotebookNode, index: int) -> list[NotebookNode]:
         """Execute a test; return its output, which ends with an error unless it has passed."""
-        token = secrets.token_hex(16)  # what it answers when it passes; nobody can know it before
+        token = secrets.token_hex(16)
         outputs = self.send(TEST.format(cell.source, token), index).outputs
-        answer = {}
-        for part in self.reply["content"].get("payload", []):
-            if part.get("source") == integrity.ANSWER:
-                answer = json.loads(part["answer"])
-        remarks = [new_output("display_data", {"text/plain": r}) for r in answer.get("remarks", ())]
         printed = [output for output in outputs if output.output_type == "stream"]
-        if names := answer.get("replaced"):
-            return [
-                *remarks,
-                failure("Tampering", f"the notebook replaced {names} during the test"),
-            ]
-        if answer.get("passed") == token:
+        parts = self.reply["content"].get("payload", [])
+        answers = [json.loads(part["answer"]) for part in parts if part.get("source") == token]
+        if not answers:
+            return [*printed, failure("NoAnswer", "the notebook keeps the kernel from answering")]
+        (answer,) = answers
+        remarks = [new_output("display_data", {"text/plain": r}) for r in answer["remarks"]]
+        if names := answer["replaced"]:
+            reason = f"the notebook replaced {names} during the test"
+            return [*remarks, failure("Tampering", reason)]
+        if answer["passed"]:
             return [*remarks, *(output for output in printed if output.name == "stdout")]
-        name = answer.get("name", "NoAnswer")
-        value = answer.get("value", "the notebook keeps the kernel from answering")
-        line = source_line(cell.source, answer.get("line", 0))
-        return [*remarks, *printed, failure(name, value, line)]
+        line = source_line(cell.source, answer["line"])
+        return [*remarks, *printed, failure(answer["name"], answer["value"], line)]
 
     def send(self, source: str, index: int = 0) -> NotebookNode:
         """Execute code that is not a cell of the notebook; return it as a cell with its output."""

@@ -31,7 +31,6 @@ INSIDE = {
     "numpy": ("numpy", "numpy.testing._private.utils"),
 }
 HOOKS = ("torch.nn.modules.module", "torch.optim.optimizer")  # where torch keeps hooks for all
-ANSWER = "grading"  # how an answer is known among the payloads of a reply
 NOTEBOOK = "__main__"
 ABSENT = object()
 
@@ -151,44 +150,53 @@ def as_before() -> Iterator[list[tuple[Name, object]]]:
         yield theirs
 
 
-def test(source: str, token: str) -> dict[str, Any]:
-    """Execute a test and return what came of it.
-
-    Args:
-        source: the code of the test.
-        token: what stands in the answer, under "passed", if nothing was raised.
-    """
-    answer: dict[str, Any] = {}
+def test(source: str) -> dict[str, Any]:
+    """Execute the code of a test and return what came of it."""
+    torch = sys.modules.get("torch")
+    dtype = torch and torch.get_default_dtype()
+    remarks = []
     with as_before() as theirs:
-        # What is the thread's own begins anew: modes of torch, gradients, errors of numpy, traces.
-        thread = threading.Thread(target=run, args=(source, token, names_for_a_test(), answer))
-        thread.start()
-        thread.join()
+        answer = attempt(source)
+        if not answer["passed"] and torch and dtype != torch.get_default_dtype():
+            # A cell before the test may have made its data with the dtype of the notebook.
+            torch.set_default_dtype(dtype)
+            if (second := attempt(source))["passed"]:
+                answer = second
+                remarks.append(f"please look at a test that passes with {dtype} as default alone")
         during = [(name.text, maker(now)) for name, now in changed()]
     own = {name.text for name, now in theirs if maker(now) == NOTEBOOK}
     doubtful = {text for text, by in during if by not in (NOTEBOOK, text.split(".")[0])}
-    doubtful |= {"a trace or profile"} if answer.pop("traced", False) else set()
+    doubtful |= {"a trace or profile"} if answer["traced"] else set()
     doubtful |= {"a thread of the notebook"} if beside() else set()
-    remarks = [
-        f"{said}: {some(new)}"
-        for said, found in (
-            ("tested with the original, not with the notebook's own", own),
-            ("please look at what changes the process during the test", doubtful),
-        )
-        if (new := found - REPORTED)
-    ]
-    REPORTED.update(own | doubtful)
+    for said, found in (
+        ("tested with the original, not with the notebook's own", own),
+        ("please look at what changes the process during the test", doubtful),
+    ):
+        remarks += [f"{said}: {some(new)}"] if (new := found - REPORTED) else []
+        REPORTED.update(found)
     replaced = {text for text, by in during if by == NOTEBOOK}
     return answer | {"replaced": some(replaced), "remarks": remarks}
 
 
-def run(source: str, token: str, names: dict[str, Any], answer: dict[str, Any]) -> None:
-    """Execute a test in the names that it may use."""
+def attempt(source: str) -> dict[str, Any]:
+    """Execute a test in a thread, where what is a thread's own begins anew.
+
+    These are modes of torch, gradients, errors of numpy, traces.
+    """
+    answer = {"passed": False, "traced": False}
+    thread = threading.Thread(target=run, args=(source, names_for_a_test(), answer))
+    thread.start()
+    thread.join()
+    return answer
+
+
+def run(source: str, names: dict[str, Any], answer: dict[str, Any]) -> None:
+    """Execute a test in the names that it may use, and note what came of it."""
     sys.settrace(None)
     sys.setprofile(None)
     try:
         exec(compile(source, "<tests>", "exec"), names)
-        answer["passed"] = token
+        answer["passed"] = True
     except BaseException as error:
         line, step = 0, error.__traceback__
         while step:
@@ -236,8 +244,13 @@ def some(names: Iterable[str]) -> str:
 
 
 def report(source: str, token: str) -> None:
-    """Execute a test, and add what came of it to the reply of the kernel."""
+    """Execute a test, and add what came of it to the reply of the kernel.
+
+    Args:
+        source: the code of the test.
+        token: what the answer is known by; nobody can know it before.
+    """
     from IPython import get_ipython
 
-    answer = json.dumps(test(source, token))
-    get_ipython().payload_manager.write_payload({"source": ANSWER, "answer": answer})
+    answer = json.dumps(test(source))
+    get_ipython().payload_manager.write_payload({"source": token, "answer": answer})

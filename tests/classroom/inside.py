@@ -18,7 +18,7 @@ MODULES = [*integrity.INSIDE["torch"], *integrity.INSIDE["numpy"], "math", "sys"
 def answer(notebook: str, test: str, afterwards: str) -> dict:
     names = vars(sys.modules["__main__"])
     exec(compile(notebook, "/tmp/ipykernel_1/cell.py", "exec"), names)
-    found = integrity.test(test, "token")
+    found = integrity.test(test)
     return found | ({} if eval(afterwards or "True", names) else {"lost": afterwards})
 
 

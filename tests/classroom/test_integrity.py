@@ -205,6 +205,7 @@ DOUBTFUL = {
         "a thread of the notebook",
     ),
 }
+PASSED = {"passed": True, "traced": False, "replaced": "", "remarks": []}
 IMPORTS = "import math, sys, warnings\nimport numpy as np, torch\n"
 
 
@@ -219,6 +220,11 @@ CASES = {
         for k, (code, claim) in CHEATS.items()
     },
     **{("during", k): (answer(change), "answer()", "") for k, change in DURING.items()},
+    ("data", "in its own dtype"): (
+        "torch.set_default_dtype(torch.float64)\nx = torch.ones(2, 2)",
+        "import torch\ntorch.nn.Linear(2, 2)(x)",
+        "torch.get_default_dtype() == torch.float64",
+    ),
     **{("doubtful", k): (answer(change), "answer()", "") for k, (change, _) in DOUBTFUL.items()},
 }
 
@@ -236,14 +242,14 @@ def answers(tmp_path_factory):
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_setting_costs_nothing_and_stays(answers, name):
-    found = answers["setting", name]
-    assert found.pop("remarks", []) == [] or name == "no warnings"
-    assert found == {"passed": "token", "replaced": ""}
+    own = ["tested with the original, not with the notebook's own: warnings.warn"]
+    remarks = own if name == "no warnings" else []
+    assert answers["setting", name] == PASSED | {"remarks": remarks}
 
 
 @pytest.mark.parametrize("name", CHEATS)
 def test_what_was_replaced_before_a_test_brings_nothing(answers, name):
-    assert "passed" not in answers["cheat", name]
+    assert not answers["cheat", name]["passed"]
     assert answers["cheat", name]["replaced"] == ""
 
 
@@ -254,6 +260,14 @@ def test_what_code_of_the_notebook_replaces_during_a_test_is_named(answers, name
 
 @pytest.mark.parametrize("name", DOUBTFUL)
 def test_where_nobody_can_tell_the_instructor_is_asked_to_look(answers, name):
-    _, what = DOUBTFUL[name]
-    remark = f"please look at what changes the process during the test: {what}"
-    assert answers["doubtful", name] == {"passed": "token", "replaced": "", "remarks": [remark]}
+    found = answers["doubtful", name]
+    assert found["passed"] and not found["replaced"]
+    assert [remark.partition(": ")[2] for remark in found["remarks"]] == [DOUBTFUL[name][1]]
+
+
+def test_a_test_of_data_that_the_notebook_made_in_its_own_dtype_counts(answers):
+    found = answers["data", "in its own dtype"]
+    assert found["passed"]
+    assert found["remarks"] == [
+        "please look at a test that passes with torch.float64 as default alone"
+    ]
