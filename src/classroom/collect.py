@@ -6,6 +6,7 @@ the cells of the assignment are found again or put back. What cannot be read bec
 submission that says why.
 """
 
+import json
 import re
 import zipfile
 from collections import defaultdict
@@ -22,6 +23,7 @@ from classroom.course import Course, student_id, write_at_once
 
 LARGEST = 50 * 2**20  # bytes of a notebook
 MOST = 1000  # cells
+KINDS = (".ipynb", ".zip")
 IGNORED = re.compile(r"\.[^.]|__MACOSX$|Thumbs\.db$|desktop\.ini$", re.IGNORECASE)
 COPY = re.compile(r" ?\(\d+\)$")  # what browsers add to the second file of a name
 WRITES = "%%writefile normlab/"  # the beginning of a cell that brings a part of the package
@@ -68,7 +70,7 @@ def latest_submissions(folder: Path) -> list[Submission]:
         files[student_id(name)] += [p for p in inside if not IGNORED.match(p.name)]
     found = []
     for student, paths in sorted(files.items()):
-        paths.sort(key=lambda p: (p.suffix in (".ipynb", ".zip"), p.stat().st_mtime, p.name))
+        paths.sort(key=lambda p: (p.suffix.lower() in KINDS, p.stat().st_mtime, p.name))
         *others, last = paths
         time = datetime.fromtimestamp(last.stat().st_mtime, UTC)
         submission = Submission(student, last, time)
@@ -79,47 +81,51 @@ def latest_submissions(folder: Path) -> list[Submission]:
     return found
 
 
-def read_submission(path: Path, wanted: str) -> NotebookNode:
-    """Return the notebook of a file; in a zip file prefer the one that is called `wanted`.
+def read_submission(path: Path, wanted: str) -> tuple[list[NotebookNode], list[str]]:
+    """Return the cells of a file, and remarks; of those in a zip file, `wanted` comes first.
 
     Raises:
         Unreadable: there is none.
     """
     if path.suffix.lower() == ".ipynb":
-        if path.stat().st_size > LARGEST:
-            raise Unreadable(f"{path.name} is larger than {LARGEST // 2**20} MB")
-        return read_notebook(path.read_bytes(), path.name)
+        with path.open("rb") as file:
+            return read_notebook(file.read(LARGEST + 1), path.name), []
     if path.suffix.lower() != ".zip":
         raise Unreadable(f"{path.name} is neither a notebook nor a zip file")
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [i.filename for i in archive.infolist() if i.filename.endswith(".ipynb")]
+            names = [n for n in archive.namelist() if n.lower().endswith(".ipynb")]
             names = [n for n in names if not any(IGNORED.match(part) for part in n.split("/"))]
+            names.sort(key=lambda n: (Path(n).name != wanted, n.count("/"), n))
             if not names:
                 raise Unreadable(f"there is no notebook in {path.name}")
-            name = min(names, key=lambda n: (Path(n).name != wanted, n.count("/"), n))
+            name, *others = names
             with archive.open(name) as file:
                 data = file.read(LARGEST + 1)  # whatever size the archive claims
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:
+    except Unreadable:
+        raise
+    except Exception as error:  # each way to pack has errors of its own
         raise Unreadable(f"{path.name} cannot be unpacked: {error}") from error
+    more = f"more than one notebook in {path.name}: {name} counts, not {', '.join(others)}"
+    return read_notebook(data, f"{name} in {path.name}"), [more] if others else []
+
+
+def read_notebook(data: bytes, name: str) -> list[NotebookNode]:
+    """Return the cells of a notebook from its file, reduced to what can be graded."""
     if len(data) > LARGEST:
-        raise Unreadable(f"{name} in {path.name} is larger than {LARGEST // 2**20} MB")
-    return read_notebook(data, name)
-
-
-def read_notebook(data: bytes, name: str) -> NotebookNode:
-    """Return a notebook from its file, reduced to what can be graded: the sources of its cells."""
+        raise Unreadable(f"{name} is larger than {LARGEST // 2**20} MB")
     if not data.strip():
         raise Unreadable(f"{name} is empty")
     try:
-        notebook = nbformat.reads(data.decode("utf-8"), as_version=4)
+        # Some editors on Windows begin a file with a mark of its encoding.
+        notebook = nbformat.reads(data.decode(json.detect_encoding(data)), as_version=4)
         cells = list(notebook.cells)
     except Exception as error:  # nbformat raises whatever its parts raise
         reason = str(error).partition("\n")[0][:100]
         raise Unreadable(f"{name} is not a notebook: {reason}") from error
     if len(cells) > MOST:
         raise Unreadable(f"{name} has more than {MOST:,} cells")
-    return NotebookNode(cells=[clean for cell in cells if (clean := cleaned(cell))])
+    return [clean for cell in cells if (clean := cleaned(cell))]
 
 
 def cleaned(cell: object) -> NotebookNode | None:
@@ -228,12 +234,11 @@ def collect_folder(course: Course, assignment: str, folder: Path) -> None:
         raise FileNotFoundError(f"{folder} is empty. Give a folder with a file per student.")
     for submission in submissions:
         try:
-            cells = read_submission(submission.path, f"{assignment}.ipynb").cells
+            cells, remarks = read_submission(submission.path, f"{assignment}.ipynb")
+            submission.remarks += remarks if cells else [*remarks, "the notebook has no cells"]
         except Unreadable as error:
             submission.remarks.append(str(error))
             cells = []
-        else:
-            submission.remarks += [] if cells else ["the notebook has no cells"]
         notebook, changes = restore(cells, release)
         if cells:
             submission.remarks += changes

@@ -56,7 +56,7 @@ class Setting(NamedTuple):
 
 
 NAMES: list[Name] = []
-SETTINGS: list[Setting] = []
+SETTINGS: list[Setting] = []  # those of torch, if there is torch; its default dtype comes first
 FILTERS = list(warnings.filters)
 REPORTED: set[str] = set()  # one remark for each name, not one for each test
 
@@ -152,14 +152,13 @@ def as_before() -> Iterator[list[tuple[Name, object]]]:
 
 def test(source: str) -> dict[str, Any]:
     """Execute the code of a test and return what came of it."""
-    torch = sys.modules.get("torch")
-    dtype = torch and torch.get_default_dtype()
+    dtype = SETTINGS[0].get() if SETTINGS else None
     remarks = []
     with as_before() as theirs:
         answer = attempt(source)
-        if not answer["passed"] and torch and dtype != torch.get_default_dtype():
+        if not answer["passed"] and dtype != (SETTINGS[0].value if SETTINGS else None):
             # A cell before the test may have made its data with the dtype of the notebook.
-            torch.set_default_dtype(dtype)
+            SETTINGS[0].set(dtype)
             if (second := attempt(source))["passed"]:
                 answer = second
                 remarks.append(f"please look at a test that passes with {dtype} as default alone")

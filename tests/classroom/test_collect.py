@@ -28,7 +28,7 @@ def release(course):
 def handed_in(notebook, path):
     """Return the cells of a notebook after it has been a file."""
     nbformat.write(notebook, path)
-    return read_submission(path, f"{NAME}.ipynb").cells
+    return read_submission(path, f"{NAME}.ipynb")[0]
 
 
 def sources(notebook):
@@ -150,9 +150,38 @@ def test_cells_that_are_no_cells_are_left_out(tmp_path):
     document = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
     path.write_text(json.dumps(document))
     try:
-        assert [cell.source for cell in read_submission(path, "T.ipynb").cells] == ["x = 1"]
+        assert [cell.source for cell in read_submission(path, "T.ipynb")[0]] == ["x = 1"]
     except Unreadable as error:
         assert "not a notebook" in str(error)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_does_no_harm(course, tmp_path, encoding):
+    path = tmp_path / "a.ipynb"
+    path.write_bytes(nbformat.writes(answered(course)).encode(encoding))
+    assert len(read_submission(path, "T.ipynb")[0]) == len(answered(course).cells)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_file_with_a_wrong_byte_says_so(course, tmp_path, method):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("T.ipynb", nbformat.writes(answered(course)))
+    data = bytearray(path.read_bytes())
+    data[60:80] = bytes(20)
+    path.write_bytes(data)
+    with pytest.raises(Unreadable, match="cannot be unpacked"):
+        read_submission(path, "T.ipynb")
+
+
+def test_endings_may_be_written_in_capitals(course, tmp_path):
+    path = tmp_path / "Ada.ZIP"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("T.IPYNB", nbformat.writes(answered(course)))
+    (tmp_path / "Ada.pdf").write_text("later")
+    (submission,) = latest_submissions(tmp_path)
+    assert submission.path == path
+    assert read_submission(path, "T.ipynb")[0]
 
 
 def test_the_notebook_in_a_zip_file_is_found_by_its_name(course, tmp_path):
@@ -161,7 +190,9 @@ def test_the_notebook_in_a_zip_file_is_found_by_its_name(course, tmp_path):
         archive.writestr("work/draft.ipynb", "nothing")
         archive.writestr("__MACOSX/work/._T.ipynb", "nothing")
         archive.writestr("work/T.ipynb", nbformat.writes(answered(course)))
-    assert len(read_submission(path, "T.ipynb").cells) == len(answered(course).cells)
+    cells, remarks = read_submission(path, "T.ipynb")
+    assert len(cells) == len(answered(course).cells)
+    assert remarks == ["more than one notebook in a.zip: work/T.ipynb counts, not work/draft.ipynb"]
 
 
 def test_a_zip_file_is_read_and_never_unpacked(course, tmp_path):

@@ -315,16 +315,53 @@ def test_a_fake_result_is_worth_nothing(execute, fake):
     assert execute(collected(half=f"{WRONG}\n{FAKES[fake]}"))[0] <= FULL - 3
 
 
-def test_torch_cannot_be_replaced(execute):
-    code = "import torch\nassert torch.allclose(half(torch.ones(2)), torch.tensor([0.5, 0.5]))"
+def with_torch(half):
+    """Return the small assignment with an answer about tensors."""
+    test = "import torch\nassert torch.allclose(half(torch.ones(2)), torch.tensor([0.5, 0.5]))"
     notebook = courses.assignment("import torch")
-    notebook.cells[6] = courses.test("half-hidden", 3, code)
-    cheat = "import torch\ntorch.allclose = lambda *args: True\ndef half(x):\n    return x"
-    notebook.cells[5].source = cheat
-    points, remarks, _ = execute(notebook)
+    notebook.cells[5].source = f"import torch\n{half}"
+    notebook.cells[6] = courses.test("half-hidden", 3, test)
+    return notebook
+
+
+def test_torch_cannot_be_replaced(execute):
+    points, remarks, _ = execute(with_torch(f"torch.allclose = lambda *args: True\n{WRONG}"))
     assert points == FULL - 3
-    own = "half-hidden: tested with the original, not with the notebook's own: torch.allclose"
-    assert remarks == own
+    own = "tested with the original, not with the notebook's own: torch.allclose"
+    assert remarks == f"half-hidden: {own}"
+
+
+def test_torch_cannot_be_replaced_during_the_test(execute):
+    cheat = "def half(x):\n    torch.allclose = lambda *args: True"
+    points, remarks, _ = execute(with_torch(cheat))
+    assert points == FULL - 3
+    assert remarks == "half-hidden: the notebook replaced torch.allclose during the test"
+
+
+def test_where_nobody_can_tell_the_points_stay_and_a_remark_asks_to_look(execute):
+    change = "torch.equal = max"  # it is no code of the notebook
+    points, remarks, out = execute(with_torch(f"def half(x):\n    {change}\n    return x / 2"))
+    look = "please look at what changes the process during the test: torch.equal"
+    assert (points, remarks) == (FULL, f"half-hidden: {look}")
+    assert look in out
+
+
+def test_what_a_notebook_sets_costs_no_points(execute):
+    # tests/classroom/test_integrity.py has each setting of the libraries by itself.
+    settings = """
+torch.set_default_dtype(torch.float64)
+torch.set_default_device("cpu")
+torch.compile(lambda x: x + 1)
+%matplotlib inline
+%load_ext autoreload
+%autoreload 2
+shell = get_ipython()
+shell.ast_node_interactivity = "all"
+shell.set_custom_exc((Exception,), lambda *args, **options: None)
+shell.events.register("pre_run_cell", lambda *args: 1 / 0)
+shell.display_formatter.formatters["text/plain"].for_type(str, lambda *args: 1 / 0)
+"""
+    assert execute(with_torch(f"{settings}{courses.HALF}"))[:2] == (FULL, "")
 
 
 def test_names_that_an_honest_student_gives_do_no_harm(execute):

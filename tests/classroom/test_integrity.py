@@ -169,7 +169,7 @@ CHEATS = {
     ),
     "a module": (
         f"sys.modules['torch'] = type('T', (), {{'equal': {ALWAYS}}})",
-        "math.sin(0) or 0",
+        "torch.equal(x, x + 1)",
     ),
     "a mode": (
         MODE.replace("return function", "return True or function"),
