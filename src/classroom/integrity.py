@@ -55,7 +55,7 @@ class Setting(NamedTuple):
     value: object
 
 
-NAMES: list[Name] = []
+NAMES: dict[tuple[int, str], Name] = {}  # by owner and key: a class can be met more than once
 SETTINGS: list[Setting] = []  # those of torch, if there is torch; its default dtype comes first
 FILTERS = list(warnings.filters)
 REPORTED: set[str] = set()  # one remark for each name, not one for each test
@@ -81,7 +81,7 @@ def remember(modules: Iterable[str]) -> None:
 
 
 def note(text: str, owner: dict[str, Any] | type | FunctionType, key: str, value: object) -> None:
-    NAMES.append(Name(text, owner, key, value))
+    NAMES.setdefault((id(owner), key), Name(text, owner, key, value))
     if isinstance(value, FunctionType):
         note(text, value, "__code__", value.__code__)
 
@@ -131,7 +131,7 @@ def put(name: Name, value: object) -> None:
 
 def changed() -> list[tuple[Name, object]]:
     """Return the names that do not mean what they did, with what they mean now."""
-    return [(name, now) for name in NAMES if (now := look(name)) is not name.first]
+    return [(name, now) for name in NAMES.values() if (now := look(name)) is not name.first]
 
 
 @contextmanager

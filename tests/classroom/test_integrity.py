@@ -134,6 +134,10 @@ SETTINGS = {
         "sys.setrecursionlimit(5000)\nsys.excepthook = sys.displayhook = print",
         "sys.excepthook is print and sys.getrecursionlimit() == 5000",
     ),
+    "a name in a class that several modules have": (
+        "def short(self): return 'short'\ntorch.nn.BatchNorm2d.extra_repr = short",
+        "str(torch.nn.BatchNorm2d(2)) == 'BatchNorm2d(short)'",
+    ),
     "names": ("sum = list = id = isinstance = torch = np = 3", "sum == torch == 3"),
     "a name for a tensor": (
         "torch.Tensor.half_of = lambda self: self / 2",
@@ -205,6 +209,10 @@ DOUBTFUL = {
         "a thread of the notebook",
     ),
 }
+OWN = {
+    "no warnings": ["warnings.warn"],
+    "a name in a class that several modules have": ["torch.nn.BatchNorm2d.extra_repr"],
+}
 PASSED = {"passed": True, "traced": False, "replaced": "", "remarks": []}
 IMPORTS = "import math, sys, warnings\nimport numpy as np, torch\n"
 
@@ -242,9 +250,8 @@ def answers(tmp_path_factory):
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_setting_costs_nothing_and_stays(answers, name):
-    own = ["tested with the original, not with the notebook's own: warnings.warn"]
-    remarks = own if name == "no warnings" else []
-    assert answers["setting", name] == PASSED | {"remarks": remarks}
+    own = [f"tested with the original, not with the notebook's own: {n}" for n in OWN.get(name, ())]
+    assert answers["setting", name] == PASSED | {"remarks": own}
 
 
 @pytest.mark.parametrize("name", CHEATS)
