@@ -2,9 +2,8 @@
 
 Every class is a drop-in replacement for the class of the same name in `torch.nn`: the same
 arguments and defaults, the same `state_dict` keys, the same results, the same exception types.
-It is a subclass of that class too, so that whoever asks `isinstance` finds it: `update_bn`,
-`SyncBatchNorm.convert_sync_batchnorm`, an optimizer whose weight decay spares normalization. Of
-torch's classes it uses how they print, reset statistics and read old states; what the course
+It is a subclass of that class too, so that whoever asks `isinstance` finds it, as `update_bn` does.
+Of torch's classes it uses how they print, reset statistics and read old states; what the course
 teaches is written here.
 """
 
@@ -293,8 +292,7 @@ class GroupNorm(_Affine, nn.GroupNorm):
         bias: with `affine`, learn beta.
 
     Raises:
-        ValueError: `num_groups` does not divide `num_channels`, or a single sample has one value
-            per group.
+        ValueError: `num_groups` does not divide `num_channels`, or one value per group.
         RuntimeError: wrong number of channels or dtype.
 
     Source: `torch.nn.GroupNorm`; Wu & He 2018 (arXiv 1803.08494).

@@ -52,6 +52,12 @@ def build(module, name: str, affine=None, bias=True, track=None, **kwargs) -> nn
     return layer
 
 
+def torch_widens(name: str) -> bool:
+    """Older versions of torch return float32 from RMSNorm of bfloat16 with a float32 gamma."""
+    y = nn.functional.rms_norm(torch.ones(2, 2, dtype=HALF), [2], torch.ones(2))
+    return name == "RMSNorm" and y.dtype != HALF
+
+
 def torch_has_bias(name: str) -> bool:
     """Older versions of torch lack the keyword in all layers but LayerNorm."""
     return "bias" in inspect.signature(getattr(nn, name)).parameters
