@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -63,7 +64,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     conf = "".join(f"{key} = {value!r}\n" for key, value in settings.items())
     (folder / "conf.py").write_text(conf, encoding="utf-8")
     (folder / "index.md").write_text(PAGE, encoding="utf-8")
-    (folder / "api.md").write_bytes((ROOT / "appendix" / "api.md").read_bytes())
+    page = (ROOT / "appendix" / "api.md").read_text(encoding="utf-8")
+    page = page.replace("../benchmarks", os.path.relpath(ROOT / "benchmarks", folder))  # included
+    (folder / "api.md").write_text(page, encoding="utf-8")
     run = subprocess.run(
         [sys.executable, "-c", BUILD, folder, folder / "html"],
         cwd=ROOT, capture_output=True, text=True,
