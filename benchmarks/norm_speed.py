@@ -19,20 +19,21 @@ from torch import nn
 from normlab import layers
 
 SECONDS = 0.25  # per repetition
-# Arguments, input shape, and the ratio above which --check fails: what was measured, and a quarter.
+# Arguments, input shape, and the ratio above which --check fails: what was measured with one thread
+# on a busy machine, and a quarter more. RMSNorm is faster than torch.nn's where it is large.
 CASES: list[tuple[str, tuple, tuple[int, ...], float]] = [
-    ("BatchNorm2d", (6,), (64, 6, 28, 28), 2.0),  # three of the four places of LeNet-5 ...
+    ("BatchNorm2d", (6,), (64, 6, 28, 28), 2.8),  # three of the four places of LeNet-5 ...
     ("BatchNorm2d", (16,), (64, 16, 10, 10), 2.8),
-    ("BatchNorm1d", (120,), (64, 120), 3.6),
+    ("BatchNorm1d", (120,), (64, 120), 4.4),
     ("BatchNorm2d", (64,), (128, 64, 32, 32), 1.8),  # ... and an early stage of a ResNet
-    ("LayerNorm", (120,), (64, 120), 4.0),
-    ("LayerNorm", ((16, 10, 10),), (64, 16, 10, 10), 4.2),
-    ("LayerNorm", (256,), (8192, 256), 5.5),  # the tokens of a small transformer
-    ("LayerNorm", ((64, 32, 32),), (128, 64, 32, 32), 2.6),
-    ("RMSNorm", (120,), (64, 120), 2.0),
-    ("RMSNorm", (256,), (8192, 256), 2.0),
-    ("RMSNorm", ((64, 32, 32),), (128, 64, 32, 32), 2.0),
-    ("GroupNorm", (4, 16), (64, 16, 10, 10), 4.4),
+    ("LayerNorm", (120,), (64, 120), 4.8),
+    ("LayerNorm", ((16, 10, 10),), (64, 16, 10, 10), 5.4),
+    ("LayerNorm", (256,), (8192, 256), 6.8),  # the tokens of a small transformer
+    ("LayerNorm", ((64, 32, 32),), (128, 64, 32, 32), 2.7),
+    ("RMSNorm", (120,), (64, 120), 2.7),
+    ("RMSNorm", (256,), (8192, 256), 1.0),
+    ("RMSNorm", ((64, 32, 32),), (128, 64, 32, 32), 1.0),
+    ("GroupNorm", (4, 16), (64, 16, 10, 10), 4.5),
     ("GroupNorm", (8, 64), (128, 64, 32, 32), 2.3),
     ("InstanceNorm2d", (16,), (64, 16, 10, 10), 2.2),
     ("InstanceNorm2d", (64,), (128, 64, 32, 32), 1.9),
@@ -46,12 +47,12 @@ def microseconds(layer: nn.Module, x: torch.Tensor, dy: torch.Tensor) -> float:
     return (time.perf_counter() - start) * 1e6
 
 
-def repetition(layers: list[nn.Module], x: torch.Tensor, dy: torch.Tensor) -> list[float]:
-    """Return the median time of each layer; they take turns."""
+def repetition(turns: list[nn.Module], x: torch.Tensor, dy: torch.Tensor) -> list[float]:
+    """Return the median time of each of the layers, which take turns."""
     calls = []
     end = time.perf_counter() + SECONDS
     while time.perf_counter() < end or len(calls) < 3:
-        calls.append([microseconds(layer, x, dy) for layer in layers])
+        calls.append([microseconds(layer, x, dy) for layer in turns])
     return [statistics.median(times) for times in zip(*calls, strict=True)]
 
 
