@@ -552,8 +552,9 @@ def test_a_training_batch_between_forward_and_backward_in_eval_mode_does_no_harm
 
 
 def module_inputs(name: str) -> list:
-    modules = pytest.importorskip("torch.testing._internal.common_modules")
-    (info,) = [m for m in modules.module_db if m.module_cls is getattr(nn, name)]
+    from torch.testing._internal.common_modules import module_db  # takes 5 seconds
+
+    (info,) = [m for m in module_db if m.module_cls is getattr(nn, name)]
     return [
         (inputs, training)
         for training in (True, False)
