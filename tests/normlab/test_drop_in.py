@@ -552,7 +552,10 @@ def test_a_training_batch_between_forward_and_backward_in_eval_mode_does_no_harm
 
 
 def module_inputs(name: str) -> list:
-    from torch.testing._internal.common_modules import module_db  # takes 5 seconds
+    # The import takes 5 seconds and freezes the settings of torch.backends, for other tests too.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.backends, "disable_global_flags", lambda: None)
+        from torch.testing._internal.common_modules import module_db
 
     (info,) = [m for m in module_db if m.module_cls is getattr(nn, name)]
     return [
