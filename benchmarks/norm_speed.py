@@ -19,24 +19,26 @@ from torch import nn
 from normlab import layers
 
 SECONDS = 0.25  # per repetition
-# Arguments, input shape, and the ratio above which --check fails: what was measured with one thread
-# on a busy machine, and a quarter more. RMSNorm is faster than torch.nn's where it is large.
+# The aims, above which --check fails. LayerNorm, GroupNorm and BatchNorm1d miss theirs: they take
+# about ten full-size steps where torch.nn takes two.
+SMALL, LARGE = 2.0, 1.3
+# Arguments, input shape, aim.
 CASES: list[tuple[str, tuple, tuple[int, ...], float]] = [
-    ("BatchNorm2d", (6,), (64, 6, 28, 28), 2.8),  # three of the four places of LeNet-5 ...
-    ("BatchNorm2d", (16,), (64, 16, 10, 10), 2.8),
-    ("BatchNorm1d", (120,), (64, 120), 4.4),
-    ("BatchNorm2d", (64,), (128, 64, 32, 32), 1.8),  # ... and an early stage of a ResNet
-    ("LayerNorm", (120,), (64, 120), 4.8),
-    ("LayerNorm", ((16, 10, 10),), (64, 16, 10, 10), 5.4),
-    ("LayerNorm", (256,), (8192, 256), 6.8),  # the tokens of a small transformer
-    ("LayerNorm", ((64, 32, 32),), (128, 64, 32, 32), 2.7),
-    ("RMSNorm", (120,), (64, 120), 2.7),
-    ("RMSNorm", (256,), (8192, 256), 1.0),
-    ("RMSNorm", ((64, 32, 32),), (128, 64, 32, 32), 1.0),
-    ("GroupNorm", (4, 16), (64, 16, 10, 10), 4.5),
-    ("GroupNorm", (8, 64), (128, 64, 32, 32), 2.3),
-    ("InstanceNorm2d", (16,), (64, 16, 10, 10), 2.2),
-    ("InstanceNorm2d", (64,), (128, 64, 32, 32), 1.9),
+    ("BatchNorm2d", (6,), (64, 6, 28, 28), SMALL),  # three of the four places of LeNet-5 ...
+    ("BatchNorm2d", (16,), (64, 16, 10, 10), SMALL),
+    ("BatchNorm1d", (120,), (64, 120), SMALL),
+    ("BatchNorm2d", (64,), (128, 64, 32, 32), LARGE),  # ... and an early stage of a ResNet
+    ("LayerNorm", (120,), (64, 120), SMALL),
+    ("LayerNorm", ((16, 10, 10),), (64, 16, 10, 10), SMALL),
+    ("LayerNorm", (256,), (8192, 256), LARGE),  # the tokens of a small transformer
+    ("LayerNorm", ((64, 32, 32),), (128, 64, 32, 32), LARGE),
+    ("RMSNorm", (120,), (64, 120), SMALL),
+    ("RMSNorm", (256,), (8192, 256), LARGE),
+    ("RMSNorm", ((64, 32, 32),), (128, 64, 32, 32), LARGE),
+    ("GroupNorm", (4, 16), (64, 16, 10, 10), SMALL),
+    ("GroupNorm", (8, 64), (128, 64, 32, 32), LARGE),
+    ("InstanceNorm2d", (16,), (64, 16, 10, 10), SMALL),
+    ("InstanceNorm2d", (64,), (128, 64, 32, 32), LARGE),
 ]
 
 
