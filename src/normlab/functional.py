@@ -38,9 +38,12 @@ def normalize_backward(
 
 def _forward(x, weight, bias, mean, var, dims: Dims, eps: float) -> tuple[Tensor, ...]:
     """Return `(y, mean, var)`, with the statistics of `x` where none are given."""
-    wide = _wide(x)
-    mean = wide.mean(dims, keepdim=True) if mean is None else mean
+    wide, own = _wide(x), mean is None
+    mean = wide.mean(dims, keepdim=True) if own else mean
     y = wide - mean  # before squaring: E[x^2] - E[x]^2 cancels where the mean is large
+    if own:  # a sum over a large mean is rounded; the mean of what is left says by how much
+        rest = y.mean(dims, keepdim=True).nan_to_num()
+        y, mean = _over("sub", y, rest), mean + rest
     var = y.square().mean(dims, keepdim=True) if var is None else var
     scale = torch.rsqrt(var + eps)
     if weight is not None and all(weight.shape[d] == 1 for d in dims):
@@ -375,7 +378,6 @@ def group_norm(
 
 
 def _given(mean: Tensor | None, var: Tensor | None, shape: Dims) -> tuple[Tensor, Tensor]:
-    """Return running statistics [C] in `shape`."""
     if mean is None or var is None:
         raise RuntimeError("running_mean and running_var must be defined in evaluation mode")
     return _wide(mean).view(shape), _wide(var).view(shape)
@@ -436,16 +438,14 @@ def _check(x: Tensor, shape: Dims, *params: Tensor | None) -> None:
     """Refuse integers, and parameters of another shape or dtype; float32 fits half precision."""
     if not x.is_floating_point():
         raise NotImplementedError(
-            f"normalization is not implemented for {x.dtype} (input of shape {list(x.shape)}): "
-            "call .float() first"
+            f"normalization is not implemented for {x.dtype} {list(x.shape)}: call .float() first"
         )
     names = ("weight", "bias", "running_mean", "running_var")
     given = [(n, p) for n, p in zip(names[: len(params)], params, strict=True) if p is not None]
     for name, p in given:
         if p.shape != shape:
             raise RuntimeError(
-                f"{name} should have shape {list(shape)}, not {list(p.shape)}, "
-                f"for input of shape {list(x.shape)}"
+                f"{name} of input {list(x.shape)} should be {list(shape)}, not {list(p.shape)}"
             )
     dtypes = (x.dtype, torch.float32) if x.dtype in _HALF else (x.dtype,)
     if not any(all(p.dtype == dtype for _, p in given) for dtype in dtypes):
