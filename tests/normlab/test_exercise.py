@@ -36,9 +36,11 @@ def test_a_typical_mistake_gets_its_hint() -> None:
     assert SUM.verdict(lambda a, b: b * a) == "Not yet: a product is no sum."
 
 
-def test_an_unknown_mistake_shows_the_first_case_that_differs_with_both_results() -> None:
-    assert SUM.verdict(lambda a, b: abs(a - b)) == "Not yet: for 2, 2 expected 4, not 0."
-    assert SUM.verdict(lambda a, b: max(a, b, 4)) == "Not yet: for 3, 4 expected 7, not 4."
+def test_an_unknown_mistake_is_told_the_first_case_that_differs_and_not_the_answer() -> None:
+    told = "Not yet: for case 1 (2, 2) the result is 0, which is too small."
+    assert SUM.verdict(lambda a, b: abs(a - b)) == told
+    told = "Not yet: for case 3 (3, 4) the result is 4, which is too small."
+    assert SUM.verdict(lambda a, b: max(a, b, 4)) == told
 
 
 @pytest.mark.parametrize("nothing", [None, ...])
@@ -49,22 +51,53 @@ def test_an_empty_stub_is_told_to_begin(nothing) -> None:
 
 def test_a_branch_without_a_return_is_named_by_its_case() -> None:
     verdict = SUM.verdict(lambda a, b: a + b if b else None)
-    assert verdict == "Not yet: for 5, 0 it returns nothing."
+    assert verdict == "Not yet: for case 2 (5, 0) it returns nothing."
 
 
 def test_an_error_is_named_with_its_case() -> None:
     verdict = SUM.verdict(lambda a, b: a * b if a // b else 0)
-    assert verdict.startswith("Not yet: for 5, 0 it raises ZeroDivisionError: ")
-
-
-def test_large_tensors_are_compared_and_not_printed() -> None:
-    verdict = TWICE.verdict(lambda x: 2 * x + 3)
-    assert verdict == "Not yet: for a tensor [4, 6] the numbers are off by up to 3."
+    assert verdict.startswith("Not yet: for case 2 (5, 0) it raises ZeroDivisionError: ")
 
 
 def test_another_shape_is_shown_as_such() -> None:
     verdict = TWICE.verdict(lambda x: 2 * x.flatten())
-    assert verdict == "Not yet: for a tensor [4, 6] expected a tensor [4, 6], not a tensor [24]."
+    assert verdict == "Not yet: for a tensor [4, 6] the result has shape [24], not [4, 6]."
+
+
+@pytest.mark.parametrize(
+    "answer, told",
+    [
+        (lambda x: 2 * x + 3, "off by the same amount in all its values, as by a mean."),
+        (lambda x: 5 * x + 1, "differs in 24 of 24 values; the first, at [0, 0], is 1 and too "),
+        (lambda x: 2 * x + x[0], "off by the same amount at each index of dimension 1, as by a "),
+        (lambda x: 2 * x + x[:, :1], "off by the same amount at each index of dimension 0, as "),
+        (lambda x: 3 * x, "differs in 23 of 24 values; the first, at [0, 1], is 3 and too large."),
+        (lambda x: 2 * x.clamp(max=22), "differs in 1 of 24 values; the first, at [3, 5], is 44 "),
+        (lambda x: 2 * x / x, "holds nan."),
+    ],
+)
+def test_a_large_result_is_told_how_it_differs_and_not_printed(answer, told: str) -> None:
+    verdict = TWICE.verdict(answer)
+    assert told in verdict
+    assert len(verdict) < 240
+
+
+def test_a_factor_is_told_from_an_amount() -> None:
+    plus = Exercise(lambda x: x + 1, cases=[(torch.rand(4, 3),)], mistakes=[])
+    assert "by the same factor in all its values" in plus.verdict(lambda x: 3 * (x + 1))
+
+
+def test_parts_have_names_and_those_that_are_right_are_named() -> None:
+    both = Exercise(
+        lambda x: (x.mean(0), x.var(0, correction=0)),
+        cases=[(torch.tensor([[1.0, 2.0], [3.0, 5.0], [4.0, 9.0]]),)],
+        mistakes=[],
+        parts=("the mean", "the variance"),
+    )
+    verdict = both.verdict(lambda x: (x.mean(0), x.var(0)))
+    assert "the variance is off by the same factor" in verdict
+    assert verdict.endswith("; the mean is right.")
+    assert "not 2 values" in both.verdict(lambda x: x.mean(0))
 
 
 def test_tensors_in_a_tuple_are_compared_one_by_one() -> None:
@@ -80,13 +113,22 @@ def test_a_list_of_large_tensors_is_shown_by_its_shapes() -> None:
     assert verdict.startswith("Not yet: for [a tensor [4, 6], a tensor [4, 6]] it raises")
 
 
-def test_models_are_compared_by_their_layers_and_shown_by_their_size() -> None:
+def test_models_are_compared_by_their_layers_and_shown_as_they_print() -> None:
     assert BARE.verdict(lambda _: nn.Sequential(nn.Linear(2, 3, bias=False))) == "Correct."
-    verdict = BARE.verdict(lambda model: model)
-    assert verdict == (
-        "Not yet: for a model with 9 parameters "
-        "expected a model with 6 parameters, not a model with 9 parameters."
+    assert BARE.verdict(lambda model: model) == (
+        "Not yet: for Sequential( Linear(in_features=2, out_features=3, bias=True) ) layer 1 is "
+        "Linear(in_features=2, out_features=3, bias=True), which does not belong there."
     )
+    assert BARE.verdict(lambda model: nn.Sequential(*without_bias(model), nn.ReLU())).endswith(
+        "the model has 2 layers, not 1."
+    )
+
+
+def test_a_lazy_layer_stands_for_the_one_that_it_becomes() -> None:
+    norm = Exercise(lambda: nn.BatchNorm2d(6, eps=1e-3), cases=[()], mistakes=[])
+    assert norm.verdict(lambda: nn.LazyBatchNorm2d(eps=1e-3)) == "Correct."
+    assert norm.verdict(nn.LazyBatchNorm2d) != "Correct."
+    assert norm.verdict(lambda: nn.LazyBatchNorm1d(eps=1e-3)) != "Correct."
 
 
 def test_an_answer_that_changes_its_argument_does_not_spoil_the_next_check() -> None:
