@@ -26,6 +26,9 @@ test: $(READY) ## run the tests: the package, every cell of every chapter, the b
 	$(BIN)/pytest
 	@echo "All tests passed: the package, every cell of every chapter, the book."
 
+challenge: $(READY) ## run the chapters with other seeds, rates and settings; one: make challenge CH=06
+	$(BIN)/python -m tools.challenge $(CH)
+
 run: $(READY) ## execute the chapters in place; one: make run CH=06; what is stale: make run STALE=1
 	$(BIN)/python -m tools.run $(CH) $(if $(STALE),--stale)
 
@@ -106,5 +109,5 @@ $(COLAB): tests/book/colab.txt $(READY)
 	$(BIN)/uv pip install --python $(@D)/bin/python -r $<
 	@touch $@
 
-.PHONY: help book test run chapter standalone pdf test-browser test-standalone test-oldest release grade marking test-grading
+.PHONY: help book test challenge run chapter standalone pdf test-browser test-standalone test-oldest release grade marking test-grading
 .PHONY: lab lint format hooks requirements clean

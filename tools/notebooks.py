@@ -65,9 +65,9 @@ def write_notebook(notebook: NotebookNode, path: Path) -> None:
     os.replace(part, path)
 
 
-def notebooks() -> list[Path]:
+def notebooks(root: Path = ROOT) -> list[Path]:
     """Return the notebooks of the book: the chapters, then those of the appendix."""
-    return [p for part in ("chapters", "appendix") for p in sorted((ROOT / part).glob("*.ipynb"))]
+    return [p for part in ("chapters", "appendix") for p in sorted((root / part).glob("*.ipynb"))]
 
 
 def find(names: list[str]) -> list[Path]:

@@ -1,0 +1,249 @@
+"""The claims of the book: what they say, and how far they were found to reach.
+
+A cell states a claim in a comment, `# Claim: ...`, and the asserts below it are what the sentence
+says. chapters/challenges.toml moves the settings under which they were found; tools.challenge runs
+the notebooks so and stores which claims hold, in chapters/challenges/.
+"""
+
+import ast
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from tools import ROOT
+from tools.notebooks import code_cells, notebooks, parse
+from tools.stamps import digest, hashes, short
+
+CHALLENGES = "chapters/challenges.toml"
+RESULTS = "chapters/challenges"  # a folder with one file for each notebook
+HELD = "held"
+SENTENCE = re.compile(r"^\s*# Claim: (.+)")
+COMMENT = re.compile(r"^\s*# (?!Claim:)(.+)")
+EXPERIMENTS = {"SEEDS", "fit", "compare"}  # what uses one of these, or what they make, is measured
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence, and the asserts of its cell from one line up to another."""
+
+    key: str  # the id of the cell, with -2 for the second claim in it
+    cell: str
+    sentence: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """Settings under which a notebook is run again.
+
+    Args:
+        name: what readers see.
+        seeds: added to every seed.
+        rate: a factor for the learning rate of every optimizer.
+        set: Python expressions for constants that cells assign.
+        claims: keys of the claims that must meet it; without, all of the notebook.
+    """
+
+    name: str
+    seeds: int = 0
+    rate: float = 1.0
+    set: dict[str, str] = field(default_factory=dict)
+    claims: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        return short(json.dumps(asdict(self), sort_keys=True))
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Where a chapter says that a claim ends: the claim, the challenges, the cell, the range."""
+
+    claim: str
+    challenges: tuple[str, ...]
+    shown: str
+    range: str
+
+
+def claims(notebook: NotebookNode) -> list[Claim]:
+    return [claim for cell in code_cells(notebook) for claim in claims_of(cell)]
+
+
+def claims_of(cell: NotebookNode) -> list[Claim]:
+    lines = cell.source.splitlines()
+    starts = [i for i, line in enumerate(lines) if SENTENCE.match(line)]
+    found = []
+    for number, (start, end) in enumerate(pairwise([*starts, len(lines)]), 1):
+        parts = [SENTENCE.match(lines[start])[1]]
+        for line in lines[start + 1 : end]:
+            if not (more := COMMENT.match(line)):
+                break
+            parts.append(more[1])
+        key = cell.id if number == 1 else f"{cell.id}-{number}"
+        found.append(Claim(key, cell.id, " ".join(parts), start + 1, end))
+    return found
+
+
+def asserts(cell: NotebookNode) -> list[int]:
+    """Return the lines on which a cell asserts."""
+    return [node.lineno for node in ast.walk(parse(cell)) if isinstance(node, ast.Assert)]
+
+
+def measured(notebook: NotebookNode) -> Iterator[NotebookNode]:
+    """Return the cells that use an experiment, or what an earlier cell made of one."""
+    known = set(EXPERIMENTS)
+    for cell in code_cells(notebook):
+        body = parse(cell).body
+        used = {n.id for part in body for n in ast.walk(part) if isinstance(n, ast.Name)}
+        if used & known:
+            known |= {name for part in body for name in _assigned(part)}
+            yield cell
+
+
+def _assigned(statement: ast.stmt) -> Iterator[str]:
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        yield statement.name
+        return
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def read_challenges(root: Path = ROOT) -> dict[str, tuple[list[Challenge], list[Limit]]]:
+    """Return the challenges and limits of every notebook, by the name of its file."""
+    table = tomllib.loads((root / CHALLENGES).read_text(encoding="utf-8"))
+    every = table.pop("every")
+    names = [path.stem for path in notebooks(root)]
+    if unknown := table.keys() - set(names):
+        raise ValueError(
+            f"{CHALLENGES} names no notebook of the book: {', '.join(sorted(unknown))}"
+        )
+    found = {}
+    for name in names:
+        own = table.get(name, {})
+        challenges = [
+            Challenge(**{**c, "claims": tuple(c.get("claims", ()))})
+            for c in [*every, *own.get("challenges", [])]
+        ]
+        limits = [
+            Limit(**{**x, "challenges": tuple(x["challenges"])}) for x in own.get("limits", [])
+        ]
+        found[name] = challenges, limits
+    return found
+
+
+def results_file(name: str, root: Path = ROOT) -> Path:
+    return root / RESULTS / f"{name}.json"
+
+
+def read_results(name: str, root: Path = ROOT) -> dict[str, dict]:
+    """Return what is stored of a notebook, by the name of the challenge."""
+    path = results_file(name, root)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def is_fresh(result: dict | None, notebook: NotebookNode, challenge: Challenge) -> bool:
+    """Whether a stored result is of this code and of this challenge."""
+    code = digest(hashes(notebook))
+    return result is not None and (result["code"], result["challenge"]) == (code, challenge.digest)
+
+
+def must_meet(challenge: Challenge, found: Iterable[Claim]) -> list[Claim]:
+    return [claim for claim in found if not challenge.claims or claim.key in challenge.claims]
+
+
+def complaints(path: Path, root: Path = ROOT) -> list[str]:
+    """Say what a notebook's claims and their challenges lack."""
+    notebook = nbformat.read(path, as_version=4)
+    found = claims(notebook)
+    challenges, limits = read_challenges(root)[path.stem]
+    results = read_results(path.stem, root)
+    return [
+        *_complaints_about_sentences(notebook, found),
+        *_complaints_about_names(notebook, found, challenges, limits),
+        *_complaints_about_results(notebook, found, challenges, limits, results),
+    ]
+
+
+def _complaints_about_sentences(notebook, found: list[Claim]) -> Iterator[str]:
+    for claim in found:
+        cell = next(cell for cell in notebook.cells if cell.id == claim.cell)
+        if not any(claim.first <= line <= claim.last for line in asserts(cell)):
+            yield f"{claim.key} claims and asserts nothing"
+        if not claim.sentence.endswith("."):
+            yield f"{claim.key}: a claim is a sentence, with a full stop: {claim.sentence!r}"
+    for cell in measured(notebook):
+        first = min((claim.first for claim in found if claim.cell == cell.id), default=10**6)
+        if any(line < first for line in asserts(cell)):
+            yield f"{cell.id} asserts what was measured: say it above, in a comment `# Claim: ...`"
+
+
+def _complaints_about_names(notebook, found, challenges, limits) -> Iterator[str]:
+    keys, cells = {claim.key for claim in found}, {cell.id for cell in notebook.cells}
+    names = [challenge.name for challenge in challenges]
+    for name in {name for name in names if names.count(name) > 1}:
+        yield f"two challenges are named {name!r}"
+    named = [key for c in challenges for key in c.claims] + [limit.claim for limit in limits]
+    for key in sorted(set(named) - keys):
+        yield f"{CHALLENGES} names no claim of the notebook: {key}"
+    for limit in limits:
+        if limit.shown not in cells:
+            yield f"the limit of {limit.claim} is shown in no cell: {limit.shown}"
+        for name in set(limit.challenges) - set(names):
+            yield f"the limit of {limit.claim} names no challenge: {name!r}"
+    if found and sum(challenge.seeds > 0 for challenge in challenges) * _seeds(notebook) < 5:
+        yield "its claims meet fewer than five fresh seeds"
+
+
+def _seeds(notebook: NotebookNode) -> int:
+    """Return how many seeds a notebook runs at once: the length of its shortest SEEDS."""
+    counts = []
+    for cell in code_cells(notebook):
+        for node in parse(cell).body:
+            match node:
+                case ast.Assign(targets=[ast.Name(id="SEEDS")], value=ast.List(elts=seeds)):
+                    counts.append(len(seeds))
+                case ast.Assign(
+                    targets=[ast.Name(id="SEEDS")], value=ast.Call(args=[ast.Constant(value=n)])
+                ):
+                    counts.append(n)  # range(n), also within list()
+    return min(counts, default=1)
+
+
+def _complaints_about_results(notebook, found, challenges, limits, results) -> Iterator[str]:
+    if not found:
+        return
+    for challenge in challenges:
+        result = results.get(challenge.name)
+        if not is_fresh(result, notebook, challenge):
+            yield f"the challenge {challenge.name!r} is missing or stale: make challenge"
+            continue
+        for claim in must_meet(challenge, found):
+            held = result["claims"].get(claim.key) == HELD
+            limited = any(x.claim == claim.key and challenge.name in x.challenges for x in limits)
+            if held == limited:
+                yield (
+                    f"{claim.key} {'held' if held else 'fell'} in {challenge.name!r}, and "
+                    f"{CHALLENGES} names {'a' if held else 'no'} limit of it"
+                )
+
+
+def score(root: Path = ROOT) -> tuple[int, int]:
+    """Return how many pairs of a claim and a challenge there are, and how many of them hold."""
+    pairs = held = 0
+    for path in notebooks(root):
+        found = claims(nbformat.read(path, as_version=4))
+        results = read_results(path.stem, root)
+        for challenge in read_challenges(root)[path.stem][0]:
+            for claim in must_meet(challenge, found):
+                pairs += 1
+                held += results.get(challenge.name, {}).get("claims", {}).get(claim.key) == HELD
+    return pairs, held
