@@ -60,7 +60,7 @@ def _paired_factors(without: Sequence[float], with_bn: Sequence[float]) -> tuple
 
 paired_factors = Exercise(
     _paired_factors,
-    cases=[([30, 60], [30, 20]), ([80, 50, 90], [20, 10, 15]), ([12], [16])],
+    cases=[([30, 60], [30, 20]), ([80, 50, 90, 60], [20, 10, 30, 15]), ([12], [16])],
     mistakes=[
         (
             lambda a, b: (min(a) / max(b), max(a) / min(b)),
@@ -194,15 +194,18 @@ def _rescale(
     return nn.Sequential(linear, bn)
 
 
-def _weights_and_outputs(layers: nn.Sequential) -> tuple[Tensor, Tensor, Tensor]:
+def _weights_and_outputs(layers: nn.Sequential) -> tuple[Tensor, ...]:
     linear, bn = layers
-    return linear.weight.detach(), bn.weight.detach(), layers.eval()(_X).detach()
+    parameters = linear.weight.detach(), bn.weight.detach(), bn.bias.detach()
+    return *parameters, layers.eval()(_X).detach()
 
 
 def _linear_and_bn() -> tuple[nn.Linear, nn.BatchNorm1d]:
     linear, bn = nn.Linear(2, 3).double(), nn.BatchNorm1d(3).double()
     linear.weight.data = torch.tensor([[1.0, 2.0], [-0.5, 1.0], [0.3, -2.0]]).double()
     linear.bias.data = torch.tensor([0.5, -1.0, 2.0]).double()
+    bn.weight.data = torch.tensor([1.5, 0.8, -2.0]).double()
+    bn.bias.data = torch.tensor([0.4, -0.6, 1.0]).double()
     bn.running_mean = torch.tensor([0.7, -1.2, 1.0]).double()
     bn.running_var = torch.tensor([4.0, 1.5, 2.5]).double()
     return linear, bn
@@ -257,4 +260,5 @@ rescale = Exercise(
     ],
     observe=_weights_and_outputs,
     tolerance=1e-3,
+    parts=("the weight of the linear layer", "gamma", "beta", "the output in eval mode"),
 )

@@ -119,9 +119,8 @@ def points_of_two_classes(points: Tensor, classes: Tensor) -> Figure:
     inner, outer = points[classes == 1], points[classes == 0]
     ax.scatter(*outer.T, s=10, facecolors="none", edgecolors=INK, lw=0.7)
     ax.scatter(*inner.T, s=10, color=COLORS["IN"], lw=0)
-    for x, y, text, color in ((1.25, 0.8, "outer circle", INK), (0, 0, "inner", COLORS["IN"])):
-        ax.annotate(text, (x, y), color=color, fontweight="bold", va="center",
-                    ha="left" if x else "center")  # fmt: skip
+    for y, text, color in ((0.3, "outer circle", INK), (-0.3, "inner circle", COLORS["IN"])):
+        ax.annotate(text, (1.3, y), color=color, fontweight="bold", va="center")
     ax.set_aspect("equal")
     ax.axis("off")
     return figure
