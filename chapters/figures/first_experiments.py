@@ -139,7 +139,7 @@ def ratios(panels: Mapping[str, Mapping[float, np.ndarray]], epochs: Sequence[in
         for (rate, values), color in zip(by_rate.items(), _RATES, strict=False):
             ax.plot(epochs, values.T, color=color, lw=0.7, alpha=0.7)
             ax.plot(epochs, np.median(values, axis=0), color=color, lw=2.4, label=f"rate {rate:g}")
-        ax.set(xscale="log", yscale="log", xlabel="epoch")
+        ax.set(xscale="log", yscale="log", xlabel="epoch", ylim=(0.1, 20))
         ax.set_yticks([0.1, 0.3, 1, 3, 10], ["0.1", "0.3", "1", "3", "10"])
         ax.set_yticks([], minor=True)
         heading(ax, label)
