@@ -13,7 +13,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.nodes import make_refnode
 from sphinx_exercise.nodes import exercise_enumerable_node
 
-from tools import rules, standalone, teaching
+from tools import claims, reach, rules, standalone, teaching
 from tools.contents import Entry, map_of_chapters, markdown_link, position, read_contents
 from tools.exercises import LEVELS, list_of_exercises, list_of_levels
 from tools.repository import repository_address, site_address
@@ -92,6 +92,19 @@ def show_levels(app: Sphinx, doctree: nodes.document, page: str) -> None:
             if level in exercise["classes"]:
                 link = (page, EXERCISES, LEVELS_ANCHOR, level_node(level))
                 exercise[0] += [nodes.Text(" "), make_refnode(app.builder, *link)]
+
+
+def anchor_claims(app: Sphinx, doctree: nodes.document) -> None:
+    """Give the cells that claim something an id, to which the page on their reach links."""
+    path = Path(app.env.doc2path(app.env.docname))
+    if path.suffix != ".ipynb":
+        return
+    cells = nbformat.read(path, as_version=4).cells
+    for box in doctree.findall(nodes.container):
+        if box.get("nb_element") == "cell_code":
+            cell = cells[box["cell_index"]]
+            if claims.claims_of(cell):
+                box["ids"].append(reach.anchor(cell.id))
 
 
 def stamp_table(entries: list[Entry], folder: Path) -> list[str]:
@@ -202,6 +215,8 @@ def setup(app: Sphinx) -> dict:
     for name, lines in {
         "stamps": stamp_table,
         "cell-tags": tag_table,
+        "claims-reach": reach.tables,
+        "claims-score": reach.summary,
         "chapter-map": map_of_chapters,
         "chapter-needs": teaching.map_of_needs,
         "chapter-times": teaching.table_of_work,
@@ -212,6 +227,7 @@ def setup(app: Sphinx) -> dict:
     app.add_role("level", Level())
     app.add_role("study-time", StudyTime())
     app.connect("config-inited", find_repository, priority=100)  # before the theme reads it
+    app.connect("doctree-read", anchor_claims)
     app.connect("doctree-resolved", show_levels)  # sphinx-exercise has written the titles
     for change in (
         name_buttons,
