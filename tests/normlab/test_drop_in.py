@@ -508,46 +508,6 @@ def test_batch_norm_takes_a_weight_of_four_dimensions():
     assert torch.autograd.grad(y.sum(), w)[0].shape == w.shape
 
 
-# --- where torch.nn is wrong ---
-
-
-def test_the_third_derivative_is_right_where_that_of_torch_is_not():
-    torch.manual_seed(0)
-    start, direction = torch.randn(2, 1, 5, dtype=DOUBLE)
-
-    def by_hand(x):
-        centred = x - x.mean(-1, keepdim=True)
-        return centred / torch.sqrt(centred.square().mean(-1, keepdim=True) + 1e-5)
-
-    def third(function):
-        x = start.clone().requires_grad_()
-        y = function(x).pow(3).sum()
-        for _ in range(3):
-            (gradient,) = torch.autograd.grad(y, x, create_graph=True)
-            y = (gradient * direction).sum()
-        return y.item()
-
-    right = third(by_hand)
-    assert abs(third(lambda x: F.layer_norm(x, [5])) - right) < 1e-9 * abs(right)
-    assert abs(third(lambda x: T.layer_norm(x, [5])) - right) > 0.1 * abs(right)
-
-
-def test_a_training_batch_between_forward_and_backward_in_eval_mode_does_no_harm():
-    torch.manual_seed(0)
-    x, dy = torch.randn(2, 5, 3, dtype=DOUBLE)
-
-    def gradient(module, disturbed: bool):
-        layer, leaf = module.BatchNorm1d(3, dtype=DOUBLE), x.clone().requires_grad_()
-        y = layer.eval()(leaf)
-        if disturbed:
-            layer.train()(3 * x + 1)
-        return torch.autograd.grad(y, leaf, dy)[0]
-
-    assert torch.equal(gradient(layers, True), gradient(layers, False))
-    # Its buffers change and their version does not (github.com/pytorch/pytorch/issues/120622).
-    assert (gradient(nn, True) - gradient(nn, False)).abs().max() > 0.1
-
-
 # --- PyTorch's own tests of its modules ---
 
 

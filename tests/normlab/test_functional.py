@@ -537,3 +537,12 @@ def test_a_refused_batch_leaves_the_running_statistics_alone():
     with pytest.raises(RuntimeError):
         F.batch_norm(torch.randn(5, 4), mean, var, torch.ones(3), torch.zeros(4), training=True)
     assert torch.equal(mean, torch.zeros(4)) and torch.equal(var, torch.ones(4))
+
+
+@pytest.mark.parametrize("dims", [(0, 2), (2,)])
+def test_a_large_mean_costs_no_digits_of_the_output(dims):
+    torch.manual_seed(0)
+    x = torch.randn(256, 4, 256) + 1e5  # neighbours in float32 are 0.008 apart there
+    found, expected = (F.normalize(x.to(t), dims) for t in (torch.float32, torch.float64))
+    assert_close(found[0].double(), expected[0], rtol=0, atol=1e-5)
+    assert_close(found[2].double(), expected[2], rtol=1e-5, atol=0)
