@@ -2,7 +2,6 @@
 
 import os
 from html import escape
-from itertools import groupby
 from pathlib import Path
 
 import nbformat
@@ -56,12 +55,14 @@ def _table(entry: Entry, notebook: NotebookNode, found: list[Claim], folder: Pat
     challenges, limits = read_challenges()[entry.path.stem]
     results = read_results(entry.path.stem)
     page = Path(os.path.relpath(entry.path.with_suffix(".html"), folder)).as_posix()
-    columns = {name: list(group) for name, group in groupby(challenges, _column)}
+    columns: dict[str, list[Challenge]] = {}
+    for challenge in challenges:
+        columns.setdefault(_column(challenge), []).append(challenge)
     lines = [f"| Claim | {' | '.join(columns)} | Range |", "|---" * (len(columns) + 2) + "|"]
     for claim in found:
         cells = []
         for name, group in columns.items():
-            met = [c for c in group if claim in must_meet(c, found)]
+            met = [c for c in group if claim in must_meet(c, found) and c.name in results]
             held = {c.name: results[c.name]["claims"].get(claim.key) == HELD for c in met}
             cells.append(_named(held) if name == OTHER else _counted(held))
         own = [limit for limit in limits if limit.claim == claim.key]
@@ -79,13 +80,10 @@ def _column(challenge: Challenge) -> str:
 
 
 def _counted(held: dict[str, bool]) -> str:
-    if all(held.values()):
-        return "held" if held else ""
-    return (
-        "**fell**"
-        if len(held) == 1
-        else f"**fell** in {list(held.values()).count(False)} of {len(held)}"
-    )
+    if not held:
+        return "not run yet"
+    fell = list(held.values()).count(False)
+    return f"**fell** in {fell} of {len(held)}" if fell else "held"
 
 
 def _named(held: dict[str, bool]) -> str:
