@@ -45,6 +45,11 @@ decayed_step = Exercise(
             "before the step, or the one after it?",
         ),
         (
+            lambda w, g, rate, decay: w - rate * (g + decay * w / 2),
+            "your weight decays at half the speed. The penalty has the half already: what is the "
+            "derivative of half the square?",
+        ),
+        (
             lambda w, g, rate, decay: (1 - rate * decay) * w + rate * g,
             "a positive gradient makes your weight grow. Does the loss then fall?",
         ),
@@ -84,6 +89,11 @@ shifted_variance = Exercise(
             "BN do with it in eval mode, and to which input?",
         ),
         (
+            lambda mean, std, p: std**2 / ((std**2 + mean**2) / p - mean**2),
+            "you divide by p. Which share of the values stays, and by what does nn.Dropout divide "
+            "them?",
+        ),
+        (
             lambda mean, std, p: 1.0,
             "that is the variance of the output in training mode. Which variance does BN divide "
             "by in eval mode, and which one does its input have then?",
@@ -105,6 +115,8 @@ def _exposed(model: nn.Sequential, which: str = "right") -> list[int]:
         return norms
     if which == "drops":
         return acting
+    if which == "last":
+        return [i for i in norms if acting and i > acting[-1]]
     if which == "all":
         return norms if acting else []
     return [i for i in norms if any(d < i for d in (drops if which == "p = 0" else acting))]
@@ -123,6 +135,7 @@ exposed_norms = Exercise(
         ),
         _dropped(nn.Dropout(0.0), nn.BatchNorm1d(2), nn.Linear(2, 2)),
         _dropped(nn.Dropout(0.1), nn.Linear(2, 2), nn.BatchNorm1d(2)),
+        _dropped(nn.Dropout(0.3), nn.BatchNorm1d(2), nn.ReLU(), nn.Dropout(0.5), nn.BatchNorm1d(2)),
     ],
     mistakes=[
         (
@@ -147,6 +160,30 @@ exposed_norms = Exercise(
             lambda model: _exposed(model, "every"),
             "every BN is on your list. In the first model the only dropout comes after it: does "
             "it see anything that was dropped?",
+        ),
+        (
+            lambda model: _exposed(model, "last"),
+            "with two dropouts you list what follows the last one. Does the first one change "
+            "nothing for the layers between them?",
+        ),
+        (
+            lambda model: _exposed(model)[:1],
+            "your list ends after the first layer. Does the noise stop at a BN, or does the next "
+            "one record it too?",
+        ),
+        (
+            lambda model: [i + 1 for i in _exposed(model)],
+            "every position is one too high. At which number does Python begin to count?",
+        ),
+        (
+            lambda model: [
+                number for number, i in enumerate(_exposed(model, "every")) if i in _exposed(model)
+            ],
+            "you number the BN layers among themselves. Which number gives `model[...]`?",
+        ),
+        (
+            lambda model: len(_exposed(model)),
+            "that is how many there are. Where do they stand?",
         ),
         (
             lambda model: _exposed(model, "drops"),
