@@ -1,19 +1,20 @@
 """The figures that only this chapter draws."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from IPython.display import HTML
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from figures.interactive import fill, normal_numbers, text
 from normlab.functional import normalize
-from normlab.style import COLORS, INK, WIDTH
+from normlab.style import COLORS, INK, WIDTH, heading
 
 
 def shared_statistics(panels: Mapping[str, Tensor], columns: int = 2) -> Figure:
@@ -45,6 +46,67 @@ def shared_statistics(panels: Mapping[str, Tensor], columns: int = 2) -> Figure:
         ax.text(right / 2, bottom + 0.8, "channels", ha="center", va="center")
         ax.text(-0.7, bottom / 2, "samples", ha="center", va="center", rotation=90)
     return figure
+
+
+def errors_by_batch_size(
+    panels: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]],
+) -> Figure:
+    """Draw test errors over the batch size: a panel per network, a dot per seed, a line per mean.
+
+    Args:
+        panels: network -> norm, which chooses the colour -> images per batch -> percents [seeds].
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.2), sharey=True, squeeze=False)
+    for ax, (network, lines) in zip(axes.flat, panels.items(), strict=True):
+        for name, by_size in lines.items():
+            sizes = sorted(by_size)
+            _seeds_and_mean(ax, sizes, [by_size[s] for s in sizes], COLORS[name])
+        first = {name: by_size[sizes[0]] for name, by_size in lines.items()}
+        low = min(first, key=lambda name: np.mean(first[name]))
+        for name, seeds in first.items():
+            height, away, va = (min(seeds), -8, "top") if name == low else (max(seeds), 8, "bottom")
+            ax.annotate(name, (sizes[0], height), xytext=(0, away), textcoords="offset points",
+                        ha="center", va=va, color=COLORS[name], fontweight="bold")  # fmt: skip
+        ax.set(xscale="log", yscale="log", xlabel="images per batch", ylim=(0.15, 150))
+        ax.set_xlim(sizes[0] / 1.8, 1.3 * sizes[-1])
+        ax.set_xticks(sizes, [str(s) for s in sizes])
+        ax.set_yticks([1, 10, 100], ["1", "10", "100"])
+        ax.minorticks_off()
+        heading(ax, network)
+    axes[0, 0].set_ylabel("test error (%)")
+    return figure
+
+
+def accuracy_by_padding(rows: Mapping[str, Mapping[int, Sequence[float]]]) -> Figure:
+    """Draw accuracies over the zeros that were added: a dot per seed, a line through the means.
+
+    Args:
+        rows: what it is, as in "BN, running statistics" -> zeros added -> percents [seeds]. The
+            name of the norm comes first and chooses the colour; its second row is dashed.
+    """
+    figure, ax = plt.subplots()
+    drawn: set[str] = set()
+    for name, by_zeros in rows.items():
+        norm, zeros = name.split(",")[0], sorted(by_zeros)
+        values = [by_zeros[z] for z in zeros]
+        _seeds_and_mean(ax, zeros, values, COLORS[norm], "--" if norm in drawn else "-")
+        drawn.add(norm)
+        away, va = (-1.5, "top") if norm == "LN" else (1.5, "bottom")
+        ax.text(zeros[-1], np.mean(values[-1]) + away, name, color=COLORS[norm], va=va, ha="right",
+                fontweight="bold")  # fmt: skip
+    ax.axhline(50, color=INK, lw=0.8, ls=":")
+    ax.text(0, 50.5, "a guess", va="bottom")
+    ax.set(xlabel="steps of zeros added to every sequence", ylabel="accuracy (%)", ylim=(45, 104))
+    ax.set_xticks(zeros)
+    return figure
+
+
+def _seeds_and_mean(
+    ax: Axes, places: Sequence, values: Sequence[Sequence[float]], color: str, dash: str = "-"
+) -> None:
+    for place, seeds in zip(places, values, strict=True):
+        ax.plot([place] * len(seeds), seeds, "o", color=color, alpha=0.5, ms=5)
+    ax.plot(places, [np.mean(seeds) for seeds in values], dash, color=color, lw=2.4)
 
 
 # --- the picture of the axes -------------------------------------------------------------------
