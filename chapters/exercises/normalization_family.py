@@ -14,7 +14,7 @@ def _largest_groups(channels: int, at_most: int) -> int:
 
 largest_groups = Exercise(
     _largest_groups,
-    cases=[(48, 32), (64, 32), (6, 4), (7, 4), (3, 32), (12, 12)],
+    cases=[(48, 32), (64, 32), (6, 4), (7, 4), (3, 32), (12, 12), (90, 32), (35, 10)],
     mistakes=[
         (
             lambda channels, at_most: at_most,
@@ -48,6 +48,11 @@ largest_groups = Exercise(
             ),
             "for 48 channels you return 16, and a larger number fits too. Must the number of "
             "groups be a power of two?",
+        ),
+        (
+            lambda channels, at_most: channels // -(-channels // at_most),
+            "for 7 channels and at most 4 groups you return 3. How many channels would each of "
+            "three groups have?",
         ),
         (
             lambda channels, at_most: channels // _largest_groups(channels, at_most),
@@ -105,6 +110,7 @@ normalize_groups = Exercise(
         (_random(4, 6, 3, 5, seed=0), 2, 1e-5),
         (_random(3, 8, 7, seed=1), 4, 1e-1),
         (_random(5, 12, seed=2), 3, 1e-5),
+        (_random(1, 6, 1, 4, seed=12), 2, 1e-5),
     ],
     tolerance=1e-4,
     mistakes=[
@@ -131,6 +137,14 @@ normalize_groups = Exercise(
         (
             _eps_outside,
             "with eps=0.1 your outputs are off. Is eps added to the deviation or the variance?",
+        ),
+        (
+            lambda x, groups, eps: _rows(x, 1, eps),
+            "all channels of a sample share a mean, as in LN. Where does your answer use `groups`?",
+        ),
+        (
+            lambda x, groups, eps: _rows(x, groups, eps).squeeze(),
+            "for a batch of one sample the result has lost a dimension. What shape does `x` have?",
         ),
         (
             lambda x, groups, eps: _rows(x, groups, 0.0),
@@ -174,6 +188,11 @@ def _mean_right_variance_padded(x: Tensor, valid: Tensor) -> tuple[Tensor, Tenso
     return mean, (zeroed - mean).square().sum((0, 1)) / valid.sum()
 
 
+def _up_to_the_length(x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    lengths = valid.sum(1, keepdim=True)
+    return _masked_statistics(x, torch.arange(x.shape[1]) < lengths)
+
+
 _VALID = torch.arange(7) < torch.tensor([[7], [2], [4], [3]])  # [N, T]
 
 masked_statistics = Exercise(
@@ -182,6 +201,7 @@ masked_statistics = Exercise(
         (_random(4, 7, 3, seed=3), _VALID),
         (_random(4, 7, 3, seed=4) * _VALID[..., None], _VALID),
         (_random(2, 7, 1, seed=5), _VALID[1:3]),
+        (_random(4, 7, 2, seed=13), _VALID.flip(1)),  # the padding comes first
     ],
     tolerance=1e-4,
     mistakes=[
@@ -202,6 +222,19 @@ masked_statistics = Exercise(
         (
             lambda x, valid: (x[valid].mean(), x[valid].var(correction=0)),
             "you return one mean for all features. Which dimension of the real steps remains?",
+        ),
+        (
+            _up_to_the_length,
+            "where the padding comes first, you take it for the sequence. Does `valid` say how "
+            "many steps are real, or which?",
+        ),
+        (
+            lambda x, valid: (x[valid].mean(0), x.var((0, 1), correction=0)),
+            "the mean is right, the variance counts the padding. Where does it use `valid`?",
+        ),
+        (
+            lambda x, valid: (x.mean((0, 1)), x[valid].var(0, correction=0)),
+            "the variance is right, the mean counts the padding. Where does it use `valid`?",
         ),
         (
             _mean_right_variance_padded,
@@ -257,6 +290,12 @@ def _deviation_plus_eps(content: Tensor, style: Tensor, eps: float) -> Tensor:
     return (new_std + eps) * (content - mean) / (std + eps) + new_mean
 
 
+def _unbiased_styles(content: Tensor, style: Tensor, eps: float) -> Tensor:
+    stds = [torch.sqrt(z.var((2, 3), keepdim=True) + eps) for z in (content, style)]
+    centred = content - content.mean((2, 3), keepdim=True)
+    return centred / stds[0] * stds[1] + style.mean((2, 3), keepdim=True)
+
+
 transfer_style = Exercise(
     _transfer,
     cases=[
@@ -291,6 +330,11 @@ transfer_style = Exercise(
         (
             _deviation_plus_eps,
             "with eps=0.1 your outputs are off. Is eps added to the deviation or the variance?",
+        ),
+        (
+            _unbiased_styles,
+            "the contrast is a little off, most for small images. Is the variance biased, as in "
+            "nn.InstanceNorm2d?",
         ),
         (
             lambda content, style, eps: _transfer(style, content, eps),
