@@ -116,14 +116,20 @@ def labelled() -> list[tuple[str, str, dict[str, str]]]:
 
 
 def cite(entry: Entry, role: str) -> str:
-    """Return a link such as "Ioffe and Szegedy (2015)"; {cite:p} puts all of it in brackets."""
+    """Return a link such as "Ioffe and Szegedy (2015)"; {cite:p} puts all of it in brackets.
+
+    A source whose address nobody knows is no link, and one without a year is "n.d.".
+    """
     names = [
         " ".join(person.prelast_names + person.last_names) for person in entry.persons["author"]
     ]
     names = [re.sub(r"[{}]", "", name) for name in names]
     who = names[0] if len(names) == 1 else " and ".join(names)
     who = f"{names[0]} et al." if len(names) > 2 else who
-    year, fields = entry.fields["year"], entry.fields
+    fields = entry.fields
+    year = fields.get("year", "n.d.")
     links = {"eprint": "https://arxiv.org/abs/{}", "doi": "https://doi.org/{}", "url": "{}"}
-    address = next(form.format(fields[key]) for key, form in links.items() if key in fields)
-    return f"[{who} ({year})]({address})" if role == "cite:t" else f"([{who}, {year}]({address}))"
+    address = next((f.format(fields[key]) for key, f in links.items() if key in fields), None)
+    said = f"{who} ({year})" if role == "cite:t" else f"{who}, {year}"
+    said = f"[{said}]({address})" if address else said
+    return said if role == "cite:t" else f"({said})"

@@ -11,6 +11,7 @@ BIBLIOGRAPHY = parse_string(
 @misc{one2015, author = {Jane van Laar}, year = {2015}, title = {A}, url = {https://a.org}}
 @misc{two2016, author = {A. One and B. Two}, year = {2016}, title = {B}, doi = {10.1/b}}
 @misc{many2017, author = {A. One and B. Two and C. Three}, year = {2017}, title = {C}, url = {u}}
+@misc{blog, author = {{Tutorial F}}, title = {F}, note = {Year and address unknown to us}}
 """,
     "bibtex",
 )
@@ -22,6 +23,8 @@ BIBLIOGRAPHY = parse_string(
         ("By {cite:t}`one2015`.", "By [van Laar (2015)](https://a.org)."),
         ("So {cite:p}`two2016`.", "So ([One and Two, 2016](https://doi.org/10.1/b))."),
         ("By {cite:t}`many2017`.", "By [One et al. (2017)](u)."),
+        ("By {cite:t}`blog`.", "By Tutorial F (n.d.)."),
+        ("So {cite:p}`blog`.", "So (Tutorial F, n.d.)."),
         ("By {eq}`eq-a`.", "By (1)."),
         ("See {numref}`fig-a`.", "See Figure 2."),
         ("$$\nx = 1\n$$ (eq-a)", "$$\nx = 1 \\tag{1}\n$$"),
