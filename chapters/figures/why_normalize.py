@@ -32,7 +32,7 @@ def descent(panels: Mapping[str, tuple[Tensor, Tensor]], axes_names: tuple[str, 
         levels = start * 2.0 ** np.arange(-7, 7)
         ax.contour(*(g + m for g, m in zip(grid, minimum, strict=True)), loss, levels,
                    colors=INK, linewidths=0.7, alpha=0.7)  # fmt: skip
-        color = COLORS["without BN"] if ax is axes[0, 0] else COLORS["with BN"]
+        color = COLORS["after"] if ax is axes[0, 0] else COLORS["normlab"]  # not those of BN
         ax.plot(*path.numpy().T, "o-", color=color, markersize=3.5, lw=1.4)
         ax.plot(*minimum, "*", color=color, markersize=13)
         ax.annotate(name, (0, 1), xycoords="axes fraction", xytext=(2, 6), color=color,
