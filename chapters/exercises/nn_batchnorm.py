@@ -1,13 +1,16 @@
 """The exercises of the chapter on nn.BatchNorm."""
 
+import copy
+import io
 from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.lazy import LazyModuleMixin
 
-from normlab.exercise import Exercise
+from normlab.exercise import Answer, Exercise
 from normlab.models import mlp
 
 _CLASSES = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
@@ -17,7 +20,20 @@ def _layer_for(shape: tuple[int, ...]) -> nn.Module:
     return _CLASSES[len(shape)](shape[1])
 
 
-layer_for = Exercise(
+class _LayerExercise(Exercise):
+    """A lazy layer is a right answer: its first input makes it one of the classes."""
+
+    def verdict(self, answer: Answer) -> str:
+        def without_laziness(shape: tuple[int, ...]) -> object:
+            layer = answer(shape)
+            if isinstance(layer, LazyModuleMixin):
+                layer(torch.zeros(shape))
+            return layer
+
+        return super().verdict(without_laziness)
+
+
+layer_for = _LayerExercise(
     _layer_for,
     cases=[((8, 6),), ((8, 6, 10),), ((4, 3, 8, 9),), ((2, 7, 4, 5, 6),)],
     mistakes=[
@@ -67,6 +83,8 @@ epoch_crashes = Exercise(
         (1, 64, False),
         (1, 64, True),
         (100, 3, False),
+        (3, 2, False),
+        (7, 8, False),
     ],
     mistakes=[
         (
@@ -142,6 +160,10 @@ bn_case = Exercise(
             "are swapped: which one uses the batch?",
         ),
         (
+            lambda t, b, s: _bn_case(t, b, s)[::-1],
+            "your two answers are right and in the other order. Which one comes first?",
+        ),
+        (
             lambda t, b, s: (not t, t and b and s),
             "you use the batch in eval mode and the memory in training. In which mode does a "
             "single sample need an answer?",
@@ -153,7 +175,7 @@ bn_case = Exercise(
 def _recalibrate(
     model: nn.Module,
     batches: Sequence[Tensor],
-    reset: bool = True,
+    reset: str | None = "reset_running_stats",
     momentum: float | None = None,
     training: bool = True,
     restore: bool = True,
@@ -165,7 +187,7 @@ def _recalibrate(
     momenta = [bn.momentum for bn in layers]
     for bn in layers:
         if reset:
-            bn.reset_running_stats()
+            getattr(bn, reset)()
         bn.momentum = momentum
     model.train(training)
     with torch.no_grad():
@@ -176,24 +198,51 @@ def _recalibrate(
     return model.eval() if evaluating else model
 
 
-def _statistics(model: nn.Module) -> list[float]:
-    """All buffers, the momentum (-1 for None) and the mode of each BN layer."""
-    found = []
+def _with_momentum(model: nn.Module, batches: Sequence[Tensor]) -> nn.Module:
+    _recalibrate(model, batches)
     for bn in _bn_layers(model):
-        found += [v for b in bn.buffers() for v in b.flatten().tolist()]
-        found += [-1.0 if bn.momentum is None else bn.momentum, float(bn.training)]
-    return found
+        bn.momentum = 0.1
+    return model
+
+
+def _all_in_one(model: nn.Module, batches: Sequence[Tensor]) -> nn.Module:
+    return _recalibrate(model, [torch.cat(tuple(batches))])
+
+
+def _only_bn_evaluates(model: nn.Module, batches: Sequence[Tensor]) -> nn.Module:
+    _recalibrate(model, batches).train()
+    for bn in _bn_layers(model):
+        bn.eval()
+    return model
+
+
+def _without_gradients(model: nn.Module, batches: Sequence[Tensor]) -> nn.Module:
+    return _recalibrate(model.requires_grad_(False), batches)
+
+
+def _statistics(model: nn.Module) -> list[float]:
+    """All parameters and buffers, the momenta (-1 for None), and the mode of each module."""
+    found = [v for tensor in model.state_dict().values() for v in tensor.flatten().tolist()]
+    found += [float(p.requires_grad) for p in model.parameters()]
+    found += [-1.0 if bn.momentum is None else bn.momentum for bn in _bn_layers(model)]
+    return found + [float(module.training) for module in model.modules()]
 
 
 def _used_model() -> tuple[nn.Module, list[Tensor]]:
-    """A model that has seen other data, and a list of batches."""
+    """A nested model that has learned and has seen other data, and a list of batches."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        conv = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, momentum=0.3), nn.ReLU(), nn.Flatten()]
-        model = nn.Sequential(*conv, nn.Linear(64, 5), nn.BatchNorm1d(5, momentum=0.2))
+        conv = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, momentum=0.3), nn.ReLU())
+        head = [nn.Linear(64, 5), nn.BatchNorm1d(5, momentum=None), nn.Dropout(0.3)]
+        model = nn.Sequential(conv, nn.Flatten(), *head)
+        for bn in _bn_layers(model):
+            nn.init.uniform_(bn.weight, 0.5, 2.0)
+            nn.init.normal_(bn.bias)
         for _ in range(3):
             model(3 * torch.randn(8, 3, 6, 6) - 2)
-        return model, [k * torch.randn(8, 3, 6, 6) + k for k in (1.0, 2.0, 5.0, 0.5)]
+        sizes = (8, 8, 4, 8)
+        scales = (1.0, 2.0, 5.0, 0.5)
+        return model, [k * torch.randn(n, 3, 6, 6) + k for n, k in zip(sizes, scales, strict=True)]
 
 
 def _bn_layers(model: nn.Module) -> list[nn.Module]:
@@ -205,7 +254,7 @@ recalibrate = Exercise(
     cases=[_used_model()],
     mistakes=[
         (
-            partial(_recalibrate, reset=False),
+            partial(_recalibrate, reset=None),
             "the batches of before still weigh in: the counter goes on from 3. Which method "
             "forgets them?",
         ),
@@ -238,21 +287,51 @@ recalibrate = Exercise(
             "nn.BatchNorm2d is right, the layer after the linear one is not. What is the common "
             "base of all BN layers?",
         ),
+        (
+            partial(_recalibrate, reset="reset_parameters"),
+            "the statistics are right, and gamma and beta are 1 and 0 again: what was learned is "
+            "gone. Which method forgets the statistics alone?",
+        ),
+        (
+            _with_momentum,
+            "the statistics are right, and every momentum is 0.1 now. What was it before?",
+        ),
+        (
+            _all_in_one,
+            "all inputs are one large batch. What does each batch of the list count in a plain "
+            "average?",
+        ),
+        (
+            _only_bn_evaluates,
+            "the BN layers are in eval mode, the rest of the model is not. What would dropout do?",
+        ),
+        (
+            _without_gradients,
+            "the statistics are right, and no parameter can learn any more. Does no_grad need "
+            "requires_grad=False?",
+        ),
     ],
     observe=_statistics,
     tolerance=1e-5,
 )
 
 
+def _stay(bn: nn.Module, mode: bool = True) -> nn.Module:
+    return bn
+
+
 def _freeze_statistics(model: nn.Module) -> nn.Module:
-    for module in _bn_layers(model):
-        module.eval()
-        module.train = _stay(module)
+    for bn in _bn_layers(model):
+        bn.eval()
+        bn.train = partial(_stay, bn)
     return model
 
 
-def _stay(module: nn.Module):
-    return lambda mode=True: module
+def _unsavable(model: nn.Module) -> nn.Module:
+    for bn in _bn_layers(model):
+        bn.eval()
+        bn.train = lambda mode=True, bn=bn: bn
+    return model
 
 
 def _no_gradient(model: nn.Module) -> nn.Module:
@@ -260,67 +339,93 @@ def _no_gradient(model: nn.Module) -> nn.Module:
 
 
 def _eval_once(model: nn.Module) -> nn.Module:
-    for module in _bn_layers(model):
-        module.eval()
+    for bn in _bn_layers(model):
+        bn.eval()
     return model
 
 
 def _no_tracking(model: nn.Module) -> nn.Module:
-    for module in _bn_layers(model):
-        module.track_running_stats = False
+    for bn in _bn_layers(model):
+        bn.track_running_stats = False
     return model
 
 
 def _no_momentum(model: nn.Module) -> nn.Module:
-    for module in _bn_layers(model):
-        module.momentum = 0.0
+    for bn in _bn_layers(model):
+        bn.momentum = 0.0
     return model
 
 
 def _whole_model(model: nn.Module) -> nn.Module:
     model.eval()
-    model.train = _stay(model)
+    model.train = partial(_stay, model)
     return model
 
 
 def _without_gamma_and_beta(model: nn.Module) -> nn.Module:
-    for module in _bn_layers(_freeze_statistics(model)):
-        module.requires_grad_(False)
+    for bn in _bn_layers(_freeze_statistics(model)):
+        bn.requires_grad_(False)
     return model
 
 
 def _one_class(model: nn.Module) -> nn.Module:
-    for module in _bn_layers(model):
+    for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
-            module.train = _stay(module)
+            module.train = partial(_stay, module)
     return model
 
 
-def _after_training(model: nn.Module) -> list[list[float]]:
+def _forgetful(model: nn.Module) -> nn.Module:
+    for bn in _bn_layers(model):
+        bn.reset_running_stats()
+    return _freeze_statistics(model)
+
+
+def _behaviour(model: nn.Module) -> list[float]:
+    """What training does to the model, to its deep copy, and to what torch.save makes of it."""
+    facts = _after_training(copy.deepcopy(model))
+    try:
+        file = io.BytesIO()
+        torch.save(model, file)
+        file.seek(0)
+        loaded = torch.load(file, weights_only=False)
+        return [*_after_training(model), *facts, 1.0, *_after_training(loaded)]
+    except Exception:  # pickle raises many types
+        return [*_after_training(model), *facts, 0.0, *facts]
+
+
+def _after_training(model: nn.Module) -> list[float]:
     """What one pass in training mode does to each BN layer, to dropout and to the parameters."""
+    model.eval()
     model.train()
     layers = _bn_layers(model)
     before = [[b.clone() for b in bn.buffers()] for bn in layers]
-    torch.manual_seed(0)
     shape = (8, 3, 6, 6) if any(isinstance(m, nn.Conv2d) for m in model.modules()) else (8, 3)
-    model(torch.randn(shape))
-    facts = [
-        [float(not torch.equal(a, b)) for a, b in zip(old, bn.buffers(), strict=True)]
-        + [float(bn.training), float(sum(p.requires_grad for p in bn.parameters()))]
-        for old, bn in zip(before, layers, strict=True)
-    ]
-    others = [m for m in model.modules() if not isinstance(m, _BatchNorm)]
-    dropping = sum(m.training for m in others if isinstance(m, nn.Dropout))
-    learning = sum(p.requires_grad for p in model.parameters())
-    return [*facts, [dropping, learning, 0.0, 0.0, 0.0]]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model(torch.randn(shape))
+    facts = [float(len(layers))]
+    for old, bn in zip(before, layers, strict=True):
+        facts += [float(not torch.equal(a, b)) for a, b in zip(old, bn.buffers(), strict=True)]
+        facts += [bn.training, *(v for b in old for v in b.flatten().tolist())]
+    facts += [m.training for m in model.modules() if isinstance(m, nn.Dropout)]
+    facts += [v for p in model.parameters() for v in (p.requires_grad, p.sum().item())]
+    return [float(fact) for fact in facts]
 
 
 def _models() -> list[tuple[nn.Module]]:
-    body = mlp([3, 8, 4], nn.BatchNorm1d)
-    conv = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten())
-    head = nn.Sequential(nn.Linear(64, 5), nn.BatchNorm1d(5), nn.Dropout(), nn.Linear(5, 2))
-    return [(nn.Sequential(body, nn.Dropout()),), (nn.Sequential(conv, head),)]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        body = mlp([3, 8, 4], nn.BatchNorm1d)
+        conv = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten())
+        head = nn.Sequential(nn.Linear(64, 5), nn.BatchNorm1d(5), nn.Dropout(), nn.Linear(5, 2))
+        first, second = nn.Sequential(body, nn.Dropout()), nn.Sequential(conv, head)
+        for bn in (*_bn_layers(first), *_bn_layers(second)):
+            nn.init.uniform_(bn.weight, 0.5, 2.0)
+        first(2 + torch.randn(8, 3))
+        second(2 + torch.randn(8, 3, 6, 6))
+        return [(first,), (second,)]
 
 
 freeze_statistics = Exercise(
@@ -361,6 +466,16 @@ freeze_statistics = Exercise(
             _one_class,
             "you found nn.BatchNorm2d and missed other BN layers. What is their common base?",
         ),
+        (
+            _unsavable,
+            "the layers stay frozen, and torch.save(model) fails: pickle cannot write a function "
+            "that is defined inside another, nor a lambda. Where would it have to stand?",
+        ),
+        (
+            _forgetful,
+            "the statistics stay, at 0 and 1: what the layers had seen is gone. Which call resets "
+            "them?",
+        ),
     ],
-    observe=_after_training,
+    observe=_behaviour,
 )

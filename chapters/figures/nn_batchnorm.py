@@ -6,9 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from torch import nn
+from matplotlib.figure import Figure
+from torch import Tensor, nn
 
-from normlab.style import COLORS, WIDTH
+from normlab.style import COLORS, INK, WIDTH, seeds_and_mean
 from normlab.training import predict
 
 
@@ -33,28 +34,49 @@ def boundary(model: nn.Module, ax: Axes, label: str, **line) -> None:
                 arrowprops={"arrowstyle": "-", "color": COLORS["with BN"], "lw": 0.8})  # fmt: skip
 
 
-def pairs(
-    results: Mapping[str, Sequence[tuple[float, float]]],
-    places: Sequence[tuple[float, float]],
-    xlabel: str,
-    ylabel: str,
-) -> Axes:
-    """Draw one marker per seed for variants of BN, judged by two numbers.
+def shared_values(panels: Mapping[str, Tensor]) -> Figure:
+    """Draw batches [N, C, *positions] side by side, a row per sample and a column per channel.
 
     Args:
-        results: name of the variant -> one pair (x, y) per seed; at most five variants.
-        places: where each name is written, in the units of the axes; left of 75, it starts there,
-            else it ends there.
-        xlabel: label of the horizontal axis, with its unit.
-        ylabel: label of the vertical axis, with its unit.
+        panels: title -> bool [N, C, L], [N, C, H, W] or [N, C, D, H, W]; the values to fill. A
+            depth stands behind the image in front of it.
     """
-    _, ax = plt.subplots(figsize=(WIDTH, 0.55 * WIDTH))
-    for (name, values), place, marker in zip(results.items(), places, "o^sDv", strict=False):
-        x, y = zip(*values, strict=True)
-        ax.scatter(x, y, 45, marker=marker, facecolor="none", edgecolor=COLORS["BN"], lw=1.4)
-        side = "left" if place[0] < 75 else "right"
-        ax.text(*place, name, ha=side, va="center", color=COLORS["BN"], fontweight="bold")
-    ax.margins(0.08)
-    ax.set_xlabel(xlabel)
-    ax.set_ylabel(ylabel)
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 2.5))
+    for ax, (title, mask) in zip(np.atleast_1d(axes), panels.items(), strict=True):
+        for sample, row in enumerate(mask.numpy()):
+            for channel, values in enumerate(row):
+                volume = values.reshape((1,) * (3 - values.ndim) + values.shape)
+                _volume(ax, volume, 5.6 * channel, 5.6 * sample)
+        ax.set(xlim=(-0.4, 16.6), ylim=(16.6, -1.4), aspect="equal", xticks=[], yticks=[])
+        ax.set(title=title, xlabel="channels")
+        ax.spines[:].set_visible(False)
+    np.atleast_1d(axes)[0].set_ylabel("samples")
+    return figure
+
+
+def _volume(ax: Axes, values: np.ndarray, x: float, y: float) -> None:
+    """Draw bool [D, H, W] with its first corner at (x, y), the deepest image first."""
+    depth, height, width = values.shape
+    y += (4 - height) / 2
+    for d in reversed(range(depth)):
+        for i, j in np.ndindex(height, width):
+            corner = (x + j + 0.8 * d, y + i - 0.8 * d)
+            face = COLORS["BN"] if values[d, i, j] else "white"
+            ax.add_patch(plt.Rectangle(corner, 1, 1, fc=face, ec=INK, lw=0.7))
+
+
+def followers(
+    paths: Mapping[str, Sequence[Sequence[float]]], places: Sequence[tuple[float, float]]
+) -> Axes:
+    """Draw for each name the accuracy after each batch: the mean and the range of several runs.
+
+    Args:
+        paths: name -> one path per run, in percent.
+        places: where each name is written, in the units of the axes.
+    """
+    _, ax = plt.subplots(figsize=(WIDTH, 3.4))
+    for (name, runs), place in zip(paths.items(), places, strict=True):
+        seeds_and_mean(ax, np.array(runs), COLORS["BN"])
+        ax.text(*place, name, va="center", color=COLORS["BN"], fontweight="bold")
+    ax.set(xlabel="batches of the new rings", ylabel="accuracy in eval mode (%)", ylim=(40, 102))
     return ax

@@ -134,14 +134,22 @@ def test_a_boundary_lies_where_the_logits_are_equal():
     assert [text.get_text() for text in ax.texts] == ["border"]
 
 
-def test_pairs_are_drawn_with_one_marker_per_seed_and_one_name_per_variant():
-    results = {"first": [(1, 2), (3, 4)], "second": [(5, 6)]}
-    ax = nn_batchnorm.pairs(results, [(10, 1), (90, 1)], "old (%)", "new (%)")
-    assert [len(group.get_offsets()) for group in ax.collections] == [2, 1]
-    assert [(t.get_text(), t.get_ha()) for t in ax.texts] == [
-        ("first", "left"),
-        ("second", "right"),
-    ]
+def test_shared_values_draw_each_value_and_fill_the_selected_ones():
+    panels = {}
+    for name, shape in {"1d": (2, 3, 4), "2d": (2, 3, 4, 4), "3d": (2, 3, 2, 4, 4)}.items():
+        panels[name] = torch.zeros(shape, dtype=torch.bool)
+        panels[name][:, 1] = True
+    figure = nn_batchnorm.shared_values(panels)
+    assert [ax.get_title() for ax in figure.axes] == ["1d", "2d", "3d"]
+    for ax, selected in zip(figure.axes, panels.values(), strict=True):
+        colors = [patch.get_facecolor() for patch in ax.patches]
+        assert len(colors) == selected.numel()
+        assert sorted(map(colors.count, set(colors))) == sorted([selected.sum(), (~selected).sum()])
+
+
+def test_followers_are_named_where_it_is_asked():
+    ax = nn_batchnorm.followers({"late": [[50, 60], [50, 62]]}, [(1, 90)])
+    assert [(text.get_text(), text.get_position()) for text in ax.texts] == [("late", (1, 90))]
 
 
 def test_shared_statistics_fill_a_set_for_each_norm_and_hatch_rmsnorm():
