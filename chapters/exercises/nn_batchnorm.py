@@ -8,9 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.lazy import LazyModuleMixin
 
-from normlab.exercise import Answer, Exercise
+from normlab.exercise import Exercise
 from normlab.models import mlp
 
 _CLASSES = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
@@ -20,20 +19,7 @@ def _layer_for(shape: tuple[int, ...]) -> nn.Module:
     return _CLASSES[len(shape)](shape[1])
 
 
-class _LayerExercise(Exercise):
-    """A lazy layer is a right answer: its first input makes it one of the classes."""
-
-    def verdict(self, answer: Answer) -> str:
-        def without_laziness(shape: tuple[int, ...]) -> object:
-            layer = answer(shape)
-            if isinstance(layer, LazyModuleMixin):
-                layer(torch.zeros(shape))
-            return layer
-
-        return super().verdict(without_laziness)
-
-
-layer_for = _LayerExercise(
+layer_for = Exercise(
     _layer_for,
     cases=[((8, 6),), ((8, 6, 10),), ((4, 3, 8, 9),), ((2, 7, 4, 5, 6),)],
     mistakes=[
@@ -220,12 +206,26 @@ def _without_gradients(model: nn.Module, batches: Sequence[Tensor]) -> nn.Module
     return _recalibrate(model.requires_grad_(False), batches)
 
 
-def _statistics(model: nn.Module) -> list[float]:
-    """All parameters and buffers, the momenta (-1 for None), and the mode of each module."""
-    found = [v for tensor in model.state_dict().values() for v in tensor.flatten().tolist()]
-    found += [float(p.requires_grad) for p in model.parameters()]
-    found += [-1.0 if bn.momentum is None else bn.momentum for bn in _bn_layers(model)]
-    return found + [float(module.training) for module in model.modules()]
+_PARTS = {
+    "the running means": "running_mean",
+    "the running variances": "running_var",
+    "the counters": "num_batches_tracked",
+}
+
+
+def _statistics(model: nn.Module) -> list[Tensor]:
+    """All statistics and parameters, the momenta (-1 for None), and the mode of each module."""
+    layers = _bn_layers(model)
+    found = [torch.cat([getattr(bn, b).flatten() for bn in layers]) for b in _PARTS.values()]
+    found.append(torch.tensor([-1.0 if bn.momentum is None else bn.momentum for bn in layers]))
+    found.append(torch.tensor([module.training for module in model.modules()]))
+    return found + _learned(model)
+
+
+def _learned(model: nn.Module) -> list[Tensor]:
+    parameters = list(model.parameters())
+    values = torch.cat([p.detach().flatten() for p in parameters])
+    return [values, torch.tensor([p.requires_grad for p in parameters])]
 
 
 def _used_model() -> tuple[nn.Module, list[Tensor]]:
@@ -313,6 +313,13 @@ recalibrate = Exercise(
     ],
     observe=_statistics,
     tolerance=1e-5,
+    parts=[
+        *_PARTS,
+        "each momentum",
+        "training or eval mode of each module",
+        "what the parameters hold",
+        "requires_grad of each parameter",
+    ],
 )
 
 
@@ -382,20 +389,21 @@ def _forgetful(model: nn.Module) -> nn.Module:
     return _freeze_statistics(model)
 
 
-def _behaviour(model: nn.Module) -> list[float]:
+def _behaviour(model: nn.Module) -> list[Tensor]:
     """What training does to the model, to its deep copy, and to what torch.save makes of it."""
-    facts = _after_training(copy.deepcopy(model))
+    copied = _after_training(copy.deepcopy(model))
     try:
         file = io.BytesIO()
         torch.save(model, file)
         file.seek(0)
         loaded = torch.load(file, weights_only=False)
-        return [*_after_training(model), *facts, 1.0, *_after_training(loaded)]
+        savable, saved = torch.tensor(True), _after_training(loaded)
     except Exception:  # pickle raises many types
-        return [*_after_training(model), *facts, 0.0, *facts]
+        savable, saved = torch.tensor(False), copied
+    return [*_after_training(model), copied[2], savable, saved[2]]
 
 
-def _after_training(model: nn.Module) -> list[float]:
+def _after_training(model: nn.Module) -> list[Tensor]:
     """What one pass in training mode does to each BN layer, to dropout and to the parameters."""
     model.eval()
     model.train()
@@ -405,13 +413,17 @@ def _after_training(model: nn.Module) -> list[float]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model(torch.randn(shape))
-    facts = [float(len(layers))]
-    for old, bn in zip(before, layers, strict=True):
-        facts += [float(not torch.equal(a, b)) for a, b in zip(old, bn.buffers(), strict=True)]
-        facts += [bn.training, *(v for b in old for v in b.flatten().tolist())]
-    facts += [m.training for m in model.modules() if isinstance(m, nn.Dropout)]
-    facts += [v for p in model.parameters() for v in (p.requires_grad, p.sum().item())]
-    return [float(fact) for fact in facts]
+    pairs = list(zip(before, layers, strict=True))
+    moved = [not torch.equal(a, b) for old, bn in pairs for a, b in zip(old, bn.buffers())]  # noqa: B905
+    remembered = [b.double().flatten() for old in before for b in old]
+    return [
+        torch.tensor(len(layers)),
+        torch.cat(remembered) if remembered else torch.zeros(0),
+        torch.tensor(moved),
+        torch.tensor([bn.training for bn in layers]),
+        torch.tensor([m.training for m in model.modules() if isinstance(m, nn.Dropout)]),
+        *_learned(model),
+    ]
 
 
 def _models() -> list[tuple[nn.Module]]:
@@ -478,4 +490,16 @@ freeze_statistics = Exercise(
         ),
     ],
     observe=_behaviour,
+    parts=[
+        "the number of BN layers",
+        "what the buffers remember",
+        "which buffers move after model.train()",
+        "which BN layers are in training mode after model.train()",
+        "which dropout is in training mode after model.train()",
+        "what the parameters hold",
+        "requires_grad of each parameter",
+        "which buffers move in a deep copy",
+        "whether torch.save(model) works",
+        "which buffers move in a saved model",
+    ],
 )

@@ -46,8 +46,8 @@ def shared_values(panels: Mapping[str, Tensor]) -> Figure:
         for sample, row in enumerate(mask.numpy()):
             for channel, values in enumerate(row):
                 volume = values.reshape((1,) * (3 - values.ndim) + values.shape)
-                _volume(ax, volume, 5.6 * channel, 5.6 * sample)
-        ax.set(xlim=(-0.4, 16.6), ylim=(16.6, -1.4), aspect="equal", xticks=[], yticks=[])
+                _volume(ax, volume, 5.8 * channel, 5.8 * sample)
+        ax.set(xlim=(-0.4, 17), ylim=(16.6, -1.4), aspect="equal", xticks=[], yticks=[])
         ax.set(title=title, xlabel="channels")
         ax.spines[:].set_visible(False)
     np.atleast_1d(axes)[0].set_ylabel("samples")
@@ -60,8 +60,10 @@ def _volume(ax: Axes, values: np.ndarray, x: float, y: float) -> None:
     y += (4 - height) / 2
     for d in reversed(range(depth)):
         for i, j in np.ndindex(height, width):
-            corner = (x + j + 0.8 * d, y + i - 0.8 * d)
-            face = COLORS["BN"] if values[d, i, j] else "white"
+            if d and i > 0 and j < width - 1:
+                continue  # behind the image in front
+            corner = (x + j + d, y + i - d)
+            face = COLORS["BN"] if values[d, i, j] else "none"
             ax.add_patch(plt.Rectangle(corner, 1, 1, fc=face, ec=INK, lw=0.7))
 
 

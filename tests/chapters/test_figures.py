@@ -141,10 +141,8 @@ def test_shared_values_draw_each_value_and_fill_the_selected_ones():
         panels[name][:, 1] = True
     figure = nn_batchnorm.shared_values(panels)
     assert [ax.get_title() for ax in figure.axes] == ["1d", "2d", "3d"]
-    for ax, selected in zip(figure.axes, panels.values(), strict=True):
-        colors = [patch.get_facecolor() for patch in ax.patches]
-        assert len(colors) == selected.numel()
-        assert sorted(map(colors.count, set(colors))) == sorted([selected.sum(), (~selected).sum()])
+    filled = [sum(patch.get_facecolor()[3] for patch in ax.patches) for ax in figure.axes]
+    assert filled == [2 * 4, 2 * 16, 2 * (16 + 7)]  # of the image behind, 7 values are seen
 
 
 def test_followers_are_named_where_it_is_asked():
