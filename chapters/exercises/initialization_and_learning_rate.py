@@ -15,7 +15,7 @@ def _blind_loss(d: float) -> float:
 
 blind_loss = Exercise(
     _blind_loss,
-    cases=[(0.0,), (1.0,), (-3.0,), (20.0,)],
+    cases=[(0.0,), (1.0,), (0.5,), (-3.0,), (20.0,)],
     mistakes=[
         (
             lambda d: abs(d) / 2,
@@ -48,6 +48,18 @@ blind_loss = Exercise(
             lambda d: max(d, 0.0) / 2 + max(-d, 0.0) / 2 + math.log(2),
             "right at d = 0, and too high elsewhere. What does a sure and right answer cost?",
         ),
+        (
+            lambda d: math.log(1 + math.exp(abs(d))),
+            "that is the cost of a wrong answer alone. How often is a blind network wrong?",
+        ),
+        (
+            lambda d: math.log((2 + math.exp(d) + math.exp(-d)) / 2),
+            "you average first and take the logarithm of the mean. Of what is a loss the mean?",
+        ),
+        (
+            lambda d: (math.log2(1 + math.exp(-d)) + math.log2(1 + math.exp(d))) / 2,
+            "at d = 0 your loss is 1, in bits. Which logarithm does the equation use?",
+        ),
     ],
 )
 
@@ -58,7 +70,12 @@ def _kaiming_std(layer: nn.Module) -> float:
 
 kaiming_std = Exercise(
     _kaiming_std,
-    cases=[(nn.Linear(400, 120),), (nn.Linear(84, 2),), (nn.Conv2d(3, 6, 5),)],
+    cases=[
+        (nn.Linear(400, 120),),
+        (nn.Linear(84, 2),),
+        (nn.Conv2d(3, 6, 5),),
+        (nn.Conv2d(4, 8, (1, 3)),),
+    ],
     mistakes=[
         (
             lambda layer: math.sqrt(2 / layer.weight.shape[1]),
@@ -91,6 +108,38 @@ kaiming_std = Exercise(
             lambda layer: math.sqrt(1 / (3 * layer.weight[0].numel())),
             "that is PyTorch's default, with which the signal fades. What keeps its size?",
         ),
+        (
+            lambda layer: math.sqrt(2 / math.prod(layer.weight.shape[1:3])),
+            "the linear layers are right. A kernel of 5 x 5 has more than one dimension: over how "
+            "many pixels does a sum run?",
+        ),
+        (
+            lambda layer: (
+                math.sqrt(2 / (layer.weight.shape[1] * layer.weight.shape[-1] ** 2))
+                if layer.weight.dim() == 4
+                else _kaiming_std(layer)
+            ),
+            "right as long as kernels are square. How many pixels does a kernel of 1 x 3 have?",
+        ),
+        (
+            lambda layer: math.sqrt(
+                2 / math.prod(layer.weight.shape[2:] or layer.weight.shape[1:])
+            ),
+            "the linear layers are right. Over how many input channels does a convolution sum?",
+        ),
+        (
+            lambda layer: math.sqrt(2 / (layer.weight[0].numel() + layer.weight[:, 0].numel())),
+            "that is Xavier's, which counts the outgoing connections too. On what does the size of "
+            "one output depend?",
+        ),
+        (
+            lambda layer: layer.weight.std(),
+            "that is what the layer has now, as PyTorch drew it. What should it have?",
+        ),
+        (
+            lambda layer: math.sqrt(2) / layer.weight[0].numel(),
+            "the root covers the 2 alone. What is the variance, and what its root?",
+        ),
     ],
 )
 
@@ -120,7 +169,8 @@ logit_size = Exercise(
         ),
         (
             lambda w, s: _logit_size(w, s, first=0.5),
-            "even a single layer comes out too small. Does a ReLU stand before the first one?",
+            "even a single layer comes out too small. Does a ReLU stand before the first one, or "
+            "behind the last?",
         ),
         (
             lambda w, s: _logit_size(w, s) ** 2,
@@ -135,6 +185,23 @@ logit_size = Exercise(
             lambda w, s: _logit_size([*w[1:], w[-1]], s),
             "for 50 features and 10 outputs yours depends on the 10. How many products does an "
             "output add up?",
+        ),
+        (
+            lambda w, s: _logit_size(w, s) * s ** (1.5 - len(w)),
+            "with std 1 yours would be right. The mean square grows by n times the variance of the "
+            "weights: how often, and is the std its own square?",
+        ),
+        (
+            lambda w, s: _logit_size(w, s) * s ** (2 - len(w)),
+            "with std 1 yours would be right. How many layers multiply by it?",
+        ),
+        (
+            lambda w, s: _logit_size(w, s, later=1) * math.sqrt(0.5),
+            "you halve once for the whole network. How many ReLUs stand between the layers?",
+        ),
+        (
+            lambda w, s: math.prod(w[:-1]) * s ** (len(w) - 1),
+            "your factor per layer is n times the std. The mixed terms cancel: what of n remains?",
         ),
     ],
 )
@@ -153,8 +220,13 @@ largest_usable = Exercise(
     _largest_usable,
     cases=[
         ({0.01: [70, 72, 71], 0.1: [50, 85, 90], 1: [61, 50, 50]}, 60),
-        ({0.1: [66, 60, 61], 0.03: [80, 79, 81], 0.01: [90, 95, 92], 1: [50, 50, 58]}, 60),
+        ({0.03: [90, 95, 92], 0.1: [66, 60, 61], 0.01: [80, 79, 81], 1: [50, 50, 58]}, 60),
         ({0.1: [50, 52], 1: [59, 49]}, 60),
+        (
+            {0.03: [80, 79], 0.01: [72, 71], 1: [65, 66], 0.3: [74, 76], 0.1: [69, 80]}
+            | {0.02: [95, 94]},
+            70,
+        ),
     ],
     mistakes=[
         (
@@ -176,6 +248,32 @@ largest_usable = Exercise(
         (
             lambda a, t: max((min(v) for v in a.values() if min(v) >= t), default=0),
             "that is an accuracy. At which rate was it reached?",
+        ),
+        (
+            lambda a, t: _largest_usable(a, 60),
+            "your function works for a threshold of 60. Where does it use the one that it gets?",
+        ),
+        (
+            lambda a, t: next((r for r in a if min(a[r]) >= t), 0),
+            "that is the usable rate that comes first. Are the rates in order?",
+        ),
+        (
+            lambda a, t: next((r for r in reversed(a) if min(a[r]) >= t), 0),
+            "that is the usable rate that comes last. Are the rates in order?",
+        ),
+        (
+            lambda a, t: max((r for r in a if min(a[r]) >= t), key=lambda r: min(a[r]), default=0),
+            "that is the usable rate with the best accuracy. Which was asked for?",
+        ),
+        (
+            lambda a, t: _largest_usable(
+                {r: a[r] for r in a if all(min(a[q]) >= t for q in a if q <= r)}, t
+            ),
+            "your search ends at the first rate that fails. May a larger one be usable?",
+        ),
+        (
+            lambda a, t: _largest_usable(a, t) or min(a),
+            "where no rate is usable you return one all the same. What was asked for then?",
         ),
     ],
 )
@@ -219,6 +317,33 @@ braked_norms = Exercise(
         (
             lambda w, s, rate, k: _walk(w, k, lambda now, _: now**2 + (rate * s / now) ** 2),
             "that is the square of the length after the first step. What is missing?",
+        ),
+        (
+            lambda *case: torch.cat([torch.tensor([case[0]]).double(), _braked_norms(*case)]),
+            "your list begins with the length before the first step. Which were asked for?",
+        ),
+        (
+            lambda *case: torch.cat([torch.tensor([case[0]]).double(), _braked_norms(*case)])[:-1],
+            "your list begins with the length before the first step and ends one step too early. "
+            "Which lengths were asked for?",
+        ),
+        (
+            lambda *case: _braked_norms(*case)[-1],
+            "that is the last length. Which lengths were asked for?",
+        ),
+        (
+            lambda w, s, rate, k: _braked_norms(w, s, math.sqrt(rate), k),
+            "at rate 1 your lengths are right, at 0.5 they are too long. What of a step does "
+            "Pythagoras square?",
+        ),
+        (
+            lambda w, s, rate, k: _braked_norms(w, math.sqrt(s), rate, k),
+            "at strength 1 your lengths are right, at 2 they are too short. What of a step does "
+            "Pythagoras square?",
+        ),
+        (
+            lambda w, s, rate, k: _walk(w, k, lambda now, _: math.hypot(now, rate * s * now)),
+            "your gradient grows with the weights. What does BN do to that of long weights?",
         ),
     ],
 )
