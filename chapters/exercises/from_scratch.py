@@ -1,46 +1,9 @@
 """The exercises of the chapter on a layer from scratch."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from normlab.exercise import Exercise
-
-
-def _reduced_dims(shape: Sequence[int]) -> tuple[int, ...]:
-    return (0, *range(2, len(shape)))
-
-
-reduced_dims = Exercise(
-    _reduced_dims,
-    cases=[((8, 6),), ((8, 6, 5),), ((8, 6, 5, 5),), ((2, 3, 4, 5, 6),)],
-    observe=sorted,
-    mistakes=[
-        (
-            lambda shape: (0,),
-            "right for [N, C]. For images you keep one statistic per pixel: which further "
-            "dimensions share the statistic of a channel?",
-        ),
-        (
-            lambda shape: tuple(range(2, len(shape))),
-            "your statistics differ from sample to sample. Which dimension is the batch?",
-        ),
-        (
-            lambda shape: tuple(range(1, len(shape))),
-            "your statistics mix the channels and keep the samples apart. Which of the two does "
-            "batch normalization keep apart?",
-        ),
-        (
-            lambda shape: tuple(range(len(shape))),
-            "one statistic for the whole input. Which dimension must stay?",
-        ),
-        (
-            lambda shape: (*range(len(shape) - 1),),
-            "you keep the last dimension. In PyTorch, at which position are the channels?",
-        ),
-    ],
-)
 
 
 def _numbers(*shape: int, shift: float = 0.0) -> Tensor:
@@ -60,7 +23,12 @@ _STATE = (_numbers(3), _numbers(3).square())  # running mean and variance
 
 moved_statistics = Exercise(
     _moved_statistics,
-    cases=[(*_STATE, _numbers(8, 3), 0.1), (*_STATE, _numbers(4, 3, shift=5.0), 0.25)],
+    cases=[
+        (*_STATE, _numbers(8, 3), 0.1),
+        (*_STATE, _numbers(4, 3, shift=5.0), 0.25),
+        (*_STATE, _numbers(6, 3), 1.0),
+    ],
+    parts=("the running mean", "the running variance"),
     mistakes=[
         (
             lambda mean, var, x, m: _moved_statistics(mean, var, x, 1 - m),
@@ -76,6 +44,11 @@ moved_statistics = Exercise(
             lambda mean, var, x, m: _moved_statistics(mean, var, x, 1 - m, correction=0),
             "two things at once: a new batch moves the statistics nine tenths of the way, and its "
             "variance is the biased one. Which of each does nn.BatchNorm store?",
+        ),
+        (
+            lambda mean, var, x, m: _moved_statistics(mean, var, x, m)[::-1],
+            "the numbers are right, and the variance comes first. In which order does the exercise "
+            "ask for the two?",
         ),
         (
             lambda mean, var, x, m: (mean + m * x.mean(0), var + m * x.var(0)),
@@ -105,6 +78,7 @@ merged_statistics = Exercise(
         (1, 5.0, 0.0, 1, 7.0, 0.0),
         (10, 0.0, 1.0, 10, 0.0, 3.0),
     ],
+    parts=("the mean", "the variance"),
     mistakes=[
         (
             lambda n, m, v, k, p, w: ((n * m + k * p) / (n + k), (n * v + k * w) / (n + k)),
@@ -178,7 +152,7 @@ rms_backward = Exercise(
 class _DebiasedNorm(nn.Module):
     """The solution. Subclasses that change an option are the typical mistakes."""
 
-    debias_mean = debias_var = save_count = detach = True
+    debias_mean = debias_var = save_count = detach = guard = True
     correction, correction_in_training = 1, 0
     momentum = 0.1
 
@@ -195,6 +169,8 @@ class _DebiasedNorm(nn.Module):
         if self.training:
             mean, var = x.mean(0), x.var(0, correction=self.correction_in_training)
             self._track(x.detach() if self.detach else x)
+        elif self.guard and self.count == 0:
+            return x
         else:
             filled = 1 - (1 - self.momentum) ** self.count
             mean = self.mean / (filled if self.debias_mean else 1)
@@ -212,29 +188,45 @@ def _wrong(**options) -> type[nn.Module]:
     return type("_WrongNorm", (_DebiasedNorm,), options)
 
 
-def _observe_norm(layer: nn.Module) -> Tensor | None:
-    """Return what the layer does in training, in eval, and after it was saved and loaded."""
+def _observe_norm(layer: nn.Module) -> list[Tensor] | None:
+    """Return what the layer does in training, in eval, new, and after it was saved and loaded."""
     probe = _numbers(5, 3).float()
-    results = []
+    # A NaN differs from itself, so it would not be recognised.
+    new, train, after = layer.eval()(probe), [], []
     for i in range(3):
         batch = _numbers(8, 3, shift=4.0 + i).float().requires_grad_()
-        results += [layer.train()(batch), layer.eval()(probe)]
-    if any(result is None for result in results):
+        train.append(layer.train()(batch))
+        after.append(layer.eval()(probe))
+    if any(result is None for result in (new, *train, *after)):
         return None
-    remembers = any(buffer.requires_grad for buffer in layer.buffers())
     loaded = type(layer)(3)
     loaded.load_state_dict({k: v.detach() for k, v in layer.state_dict().items()})
-    results += [loaded.eval()(probe), torch.tensor([float(remembers)])]
-    # A NaN differs from itself, so it would not be recognised.
-    return torch.cat([result.detach().flatten() for result in results]).nan_to_num(7, 7, 7)
+    # What learns is no statistic, even where its numbers are right.
+    learns = sum(p.requires_grad for p in (*layer.buffers(), *layer.parameters()))
+    results = [torch.cat(train), *after, new.nan_to_num(7, 7, 7), loaded.eval()(probe)]
+    return [result.detach() for result in results] + [torch.tensor(learns)]
 
 
 DebiasedNorm = Exercise(
     _DebiasedNorm,
     cases=[(3,)],
     observe=_observe_norm,
+    parts=(
+        "the output in training",
+        "the output in eval mode after one batch",
+        "the output in eval mode after two batches",
+        "the output in eval mode after three batches",
+        "the output of a new layer in eval mode",
+        "the output of a layer that was saved and loaded",
+        "the number of tensors that require a gradient",
+    ),
     tolerance=1e-4,  # float32, in whatever order an answer computes
     mistakes=[
+        (
+            _wrong(guard=False),
+            "right from the first batch on. Before it, eval mode returns NaN or infinity: what is "
+            "0 divided by 0?",
+        ),
         (
             _wrong(debias_mean=False, debias_var=False),
             "after one batch your running variance is a tenth of the batch's. By what do you "
@@ -270,7 +262,7 @@ DebiasedNorm = Exercise(
         (
             _wrong(detach=False),
             "the numbers are right, and the running statistics require a gradient: they remember "
-            "every batch. What cuts them off?",
+            "every batch, or learn. What cuts them off?",
         ),
     ],
 )
