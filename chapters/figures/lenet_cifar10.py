@@ -1,6 +1,6 @@
 """The figures that only this chapter draws."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -31,4 +31,25 @@ def confusion(matrix: Tensor, classes: Sequence[str]) -> Axes:
     ax.set_xlabel("predicted class")
     ax.set_ylabel("true class")
     ax.spines[:].set_visible(False)
+    return ax
+
+
+def spreads(found: Mapping[str, np.ndarray], layers: Sequence[str]) -> Axes:
+    """Draw the spread over the batch layer by layer, a line per seed.
+
+    Args:
+        found: name of the network -> standard deviations [seeds, layers].
+        layers: their names.
+    """
+    _, ax = plt.subplots(figsize=(WIDTH, 2.9))
+    for name, values in found.items():
+        ax.plot(range(len(layers)), np.asarray(values).T, "o-", color=COLORS[name], alpha=0.7)
+        middle = float(np.median(np.asarray(values)[:, 1]))
+        ax.text(1.05, 1.8 * middle, name, color=COLORS[name], weight="bold")
+    ax.set_yscale("log")
+    ax.set_ylim(1e-4, 5)
+    ax.set_xticks(range(len(layers)), layers)
+    ax.set_xlim(-0.2, len(layers) - 0.8)
+    ax.set_xlabel("sigmoid after the layer")
+    ax.set_ylabel("std over the batch")
     return ax
