@@ -204,6 +204,7 @@ masked_statistics = Exercise(
         (_random(4, 7, 2, seed=13), _VALID.flip(1)),  # the padding comes first
     ],
     tolerance=1e-4,
+    parts=("the mean", "the variance"),
     mistakes=[
         (
             lambda x, valid: (x.mean((0, 1)), x.var((0, 1), correction=0)),
