@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -19,13 +19,13 @@ def move_seeds(offset: int) -> None:
         def manual_seed(self, seed: int) -> torch.Generator:
             return super().manual_seed(seed + offset)
 
-    seed_torch, seed_python, numpy_generator = torch.manual_seed, random.seed, np.random.default_rng
+    def moved(seed_it: Callable) -> Callable:
+        # What is no number, such as NumPy's generators, has been seeded already.
+        return lambda seed=None: seed_it(seed + offset if isinstance(seed, int) else seed)
+
     torch.Generator = Generator
-    torch.manual_seed = lambda seed: seed_torch(seed + offset)
-    random.seed = lambda seed=None: seed_python(None if seed is None else seed + offset)
-    np.random.default_rng = lambda seed=None: numpy_generator(
-        None if seed is None else seed + offset
-    )
+    for module, name in ((torch, "manual_seed"), (random, "seed"), (np.random, "default_rng")):
+        setattr(module, name, moved(getattr(module, name)))
 
 
 def move_rates(factor: float) -> None:

@@ -164,9 +164,10 @@ def test_challenges_of_no_notebook_are_refused(tmp_path: Path) -> None:
 
 def test_a_run_moves_seeds_rates_and_constants_and_goes_on_where_a_claim_falls(tmp_path) -> None:
     cells = [
-        "import torch\nfrom torch import nn\nSEEDS = [7]\nSCALE = 1",
+        "import numpy, torch\nfrom torch import nn\nSEEDS = [7]\nSCALE = 1",
         "torch.manual_seed(7)\na = torch.rand(3)\n"
         "b = torch.rand(3, generator=torch.Generator().manual_seed(7))\n"
+        "numpy.random.default_rng(numpy.random.default_rng(7))\n"
         "sgd = torch.optim.SGD([{'params': [nn.Parameter(a)], 'lr': 0.1}], lr=0.2)\n"
         "rates = sgd.param_groups[0]['lr'], sgd.defaults['lr']",
         "torch.random.default_generator.manual_seed(1007)\nexpected = torch.rand(3)",
