@@ -30,6 +30,7 @@ from tools.claims import (
     Challenge,
     claims,
     claims_of,
+    code_of,
     is_fresh,
     read_challenges,
     read_results,
@@ -37,7 +38,6 @@ from tools.claims import (
 )
 from tools.notebooks import code_cells, find, parse
 from tools.run import substitute, unexpected_error
-from tools.stamps import digest, hashes
 
 SETTINGS = {
     "NORMLAB_DATA": "shapes",
@@ -112,7 +112,7 @@ def meet(path: Path, challenge: Challenge) -> dict:
         found[claim.key] = reason if held is None else HELD if held else "fell"
     return {
         "challenge": challenge.digest,
-        "code": digest(hashes(notebook)),
+        "code": code_of(notebook),
         "minutes": round((time.monotonic() - start) / 60, 1),
         "claims": found,
     }

@@ -26,6 +26,7 @@ RESULTS = "chapters/challenges"  # a folder with one file for each notebook
 HELD = "held"
 SENTENCE = re.compile(r"^\s*# Claim: (.+)")
 COMMENT = re.compile(r"^\s*# (?!Claim:)(.+)")
+HARMLESS = ("exercises", "figures", "normlab.exercise", "normlab.style")  # to claims
 EXPERIMENTS = {"SEEDS", "fit", "compare"}  # what uses one of these, or what they make, is measured
 
 
@@ -150,10 +151,16 @@ def read_results(name: str, root: Path = ROOT) -> dict[str, dict]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
+def code_of(notebook: NotebookNode) -> str:
+    """Return a hash of the code on which claims depend: not on how it draws, nor on exercises."""
+    code = hashes(notebook).items()
+    return digest({name: text for name, text in code if not name.startswith(HARMLESS)})
+
+
 def is_fresh(result: dict | None, notebook: NotebookNode, challenge: Challenge) -> bool:
     """Whether a stored result is of this code and of this challenge."""
-    code = digest(hashes(notebook))
-    return result is not None and (result["code"], result["challenge"]) == (code, challenge.digest)
+    now = code_of(notebook), challenge.digest
+    return result is not None and (result["code"], result["challenge"]) == now
 
 
 def must_meet(challenge: Challenge, found: Iterable[Claim]) -> list[Claim]:
@@ -204,18 +211,21 @@ def _complaints_about_names(notebook, found, challenges, limits) -> Iterator[str
 
 
 def _seeds(notebook: NotebookNode) -> int:
-    """Return how many seeds a notebook runs at once: the length of its shortest SEEDS."""
+    """Return how many seeds a challenge runs at once: the length of the shortest SEEDS."""
     counts = []
     for cell in code_cells(notebook):
         for node in parse(cell).body:
-            match node:
-                case ast.Assign(targets=[ast.Name(id="SEEDS")], value=ast.List(elts=seeds)):
-                    counts.append(len(seeds))
-                case ast.Assign(
-                    targets=[ast.Name(id="SEEDS")], value=ast.Call(args=[ast.Constant(value=n)])
-                ):
-                    counts.append(n)  # range(n), also within list()
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SEEDS":
+                value = node.value
+                if isinstance(value, ast.Call) and value.keywords:  # full_or_quick(..., quick=...)
+                    value = value.keywords[0].value
+                counts.append(_length(value))
     return min(counts, default=1)
+
+
+def _length(value: ast.expr) -> int:
+    """Return the length of a list, or of range(n)."""
+    return len(value.elts) if isinstance(value, ast.List) else value.args[0].value
 
 
 def _complaints_about_results(notebook, found, challenges, limits, results) -> Iterator[str]:

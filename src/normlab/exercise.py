@@ -103,10 +103,8 @@ def _short(value: Any) -> str:
     """Show a value in a few words: never a wall of numbers."""
     if isinstance(value, nn.Module):  # as it prints, in one line
         return _cut(re.sub(r"\(\w+\): ", "", re.sub(r"\s+", " ", repr(value))), 120)
-    if isinstance(value, Tensor) and value.numel() > 6:
+    if isinstance(value, Tensor) and value.numel() > 1:
         return f"a tensor {list(value.shape)}"
-    if isinstance(value, Tensor):
-        return str(value.detach()).replace("\n", "")
     if isinstance(value, (tuple, list)) and any(isinstance(v, Tensor) for v in value):
         return f"[{', '.join(map(_short, value))}]"
     return _cut(f"{value:.4g}" if isinstance(value, float) else str(value), 80)
@@ -135,7 +133,10 @@ def _how(name: str, found: Any, expected: Any, tolerance: float | None) -> str:
         return f"{name} holds {a[~a.isfinite()][0].item()}"
     if a.dim() == 0:
         return f"{name} is {_short(a.item())}, which is too {'large' if a > b else 'small'}"
-    apart = {"a mean": a - b, "a variance": a / b}  # what a forgotten or wrong one of them changes
+    # What a forgotten or wrong statistic changes, where the numbers are no counts or places.
+    apart = (
+        {"a mean": a - b, "a variance": a / b} if torch.as_tensor(found).is_floating_point() else {}
+    )
     for reason, off in apart.items():
         for dim in (None, *range(a.dim() if a.dim() > 1 else 0)):
             rows = off.reshape(1, -1) if dim is None else off.transpose(0, dim).flatten(1)
@@ -174,7 +175,7 @@ def _same(a: Any, b: Any, tolerance: float | None = None) -> bool:
     if isinstance(a, nn.Module) and isinstance(b, nn.Module):
         pairs = _layers(a), _layers(b)
         return len(pairs[0]) == len(pairs[1]) and all(map(_same_layer, *pairs))
-    if _holds_tensors(a) and isinstance(b, (tuple, list)) and len(a) == len(b):
+    if _holds_tensors(b) and isinstance(a, (tuple, list)) and len(a) == len(b):
         return all(_same(x, y, tolerance) for x, y in zip(a, b, strict=True))
     if isinstance(a, str) or isinstance(b, str):
         return a == b

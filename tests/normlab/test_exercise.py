@@ -82,6 +82,17 @@ def test_a_large_result_is_told_how_it_differs_and_not_printed(answer, told: str
     assert len(verdict) < 240
 
 
+def test_places_and_counts_are_not_off_by_a_mean() -> None:
+    places = Exercise(lambda: [1, 2], cases=[()], mistakes=[])
+    told = "Not yet: the result differs in 2 of 2 values; the first, at [0], is 2 and too large."
+    assert places.verdict(lambda: [2, 3]) == told
+
+
+def test_parts_may_be_arrays_of_numpy() -> None:
+    assert ENDS.verdict(lambda x: (x[0].numpy(), x[2].numpy())) == "Correct."
+    assert "value 2 of the result" in ENDS.verdict(lambda x: (x[0].numpy(), x[1].numpy()))
+
+
 def test_a_factor_is_told_from_an_amount() -> None:
     plus = Exercise(lambda x: x + 1, cases=[(torch.rand(4, 3),)], mistakes=[])
     assert "by the same factor in all its values" in plus.verdict(lambda x: 3 * (x + 1))
