@@ -44,7 +44,7 @@ def errors_by_decay(errors: Mapping[str, Tensor], decays: Sequence[float]) -> Fi
     for (name, values), offset in zip(errors.items(), (-0.04, 0.04), strict=True):
         ax.plot(places + offset, values, "o", color=COLORS[name], alpha=0.6, markersize=4)
         ax.plot(places + offset, values.mean(dim=1), color=COLORS[name])
-    _names(ax, {"without BN": (2.3, 75), "with BN": (3.3, 33)})
+    _names(ax, {"without BN": (2.3, 75), "with BN": (0.75, 36)})
     ax.texts[0].set_ha("right")
     ax.set_xticks(places, [f"{d:g}" for d in decays])
     ax.set(xlabel="weight decay", ylabel="test error (%)", ylim=(0, 100))
@@ -199,7 +199,7 @@ def exchange(runs: Mapping[str, Sequence[tuple[list[float], list[float], float]]
         for loss, rates, _ in seeds:
             axes[0].plot(range(1, len(loss) + 1), loss, **look)
             axes[1].plot(range(1, len(rates) + 1), rates, **look)
-    places = dict(zip(runs, ((10, 0.0), (10, 1.0), (10, 1.16)), strict=True))
+    places = dict(zip(runs, ((24, 0.17), (10, 1.0), (10, 1.16)), strict=True))
     _names(axes[0], places)
     axes[0].set(ylabel="training loss", xlabel="epoch")
     axes[1].set(ylabel="effective learning rate", yscale="log", xlabel="epoch")
