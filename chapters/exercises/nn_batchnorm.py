@@ -207,9 +207,9 @@ def _without_gradients(model: nn.Module, batches: Sequence[Tensor]) -> nn.Module
 
 
 _PARTS = {
-    "the running means": "running_mean",
-    "the running variances": "running_var",
-    "the counters": "num_batches_tracked",
+    "the running mean": "running_mean",
+    "the running variance": "running_var",
+    "the counter of batches": "num_batches_tracked",
 }
 
 
@@ -316,9 +316,9 @@ recalibrate = Exercise(
     parts=[
         *_PARTS,
         "each momentum",
-        "training or eval mode of each module",
-        "what the parameters hold",
-        "requires_grad of each parameter",
+        "the mode of each module",
+        "the value of the parameters",
+        "requires_grad",
     ],
 )
 
@@ -492,14 +492,14 @@ freeze_statistics = Exercise(
     observe=_behaviour,
     parts=[
         "the number of BN layers",
-        "what the buffers remember",
-        "which buffers move after model.train()",
-        "which BN layers are in training mode after model.train()",
-        "which dropout is in training mode after model.train()",
-        "what the parameters hold",
-        "requires_grad of each parameter",
-        "which buffers move in a deep copy",
+        "the memory of the buffers",
+        "the list of buffers that move after model.train()",
+        "the mode of the BN layers after model.train()",
+        "the mode of dropout after model.train()",
+        "the value of the parameters",
+        "requires_grad",
+        "the list of buffers that move in a deep copy",
         "whether torch.save(model) works",
-        "which buffers move in a saved model",
+        "the list of buffers that move in a saved model",
     ],
 )

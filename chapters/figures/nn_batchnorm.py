@@ -54,17 +54,20 @@ def shared_values(panels: Mapping[str, Tensor]) -> Figure:
     return figure
 
 
-def _volume(ax: Axes, values: np.ndarray, x: float, y: float) -> None:
-    """Draw bool [D, H, W] with its first corner at (x, y), the deepest image first."""
+def _volume(ax: Axes, values: np.ndarray, x: float, y: float, step: float = 0.6) -> None:
+    """Draw bool [D, H, W] with its first corner at (x, y); of the images behind, what is seen."""
     depth, height, width = values.shape
     y += (4 - height) / 2
-    for d in reversed(range(depth)):
-        for i, j in np.ndindex(height, width):
-            if d and i > 0 and j < width - 1:
-                continue  # behind the image in front
-            corner = (x + j + d, y + i - d)
-            face = COLORS["BN"] if values[d, i, j] else "none"
-            ax.add_patch(plt.Rectangle(corner, 1, 1, fc=face, ec=INK, lw=0.7))
+    for d, i, j in np.ndindex(depth, height, width):
+        left, top, face = x + step * d, y - step * d, COLORS["BN"] if values[d, i, j] else "none"
+        parts = [(left + j, top + i, 1, 1)] if d == 0 else []
+        if d > 0 and i == 0:  # above the image in front
+            parts.append((left + j, top, 1, step))
+        if d > 0 and j == width - 1:  # on its right
+            low = top + max(i, step)
+            parts.append((left + width - step, low, step, top + i + 1 - low))
+        for left, low, *size in parts:
+            ax.add_patch(plt.Rectangle((left, low), *size, fc=face, ec=INK, lw=0.7))
 
 
 def followers(

@@ -142,7 +142,7 @@ def test_shared_values_draw_each_value_and_fill_the_selected_ones():
     figure = nn_batchnorm.shared_values(panels)
     assert [ax.get_title() for ax in figure.axes] == ["1d", "2d", "3d"]
     filled = [sum(patch.get_facecolor()[3] for patch in ax.patches) for ax in figure.axes]
-    assert filled == [2 * 4, 2 * 16, 2 * (16 + 7)]  # of the image behind, 7 values are seen
+    assert filled == [2 * 4, 2 * 16, 2 * (16 + 4 + 4)]  # behind: four above, four on the right
 
 
 def test_followers_are_named_where_it_is_asked():
