@@ -206,26 +206,31 @@ def _complaints_about_names(notebook, found, challenges, limits) -> Iterator[str
             yield f"the limit of {limit.claim} is shown in no cell: {limit.shown}"
         for name in set(limit.challenges) - set(names):
             yield f"the limit of {limit.claim} names no challenge: {name!r}"
-    if found and sum(challenge.seeds > 0 for challenge in challenges) * _seeds(notebook) < 5:
+    if found and _fresh_seeds(notebook, challenges) < 5:
         yield "its claims meet fewer than five fresh seeds"
 
 
-def _seeds(notebook: NotebookNode) -> int:
-    """Return how many seeds a challenge runs at once: the length of the shortest SEEDS."""
+def _fresh_seeds(notebook: NotebookNode, challenges: list[Challenge]) -> int:
+    """Return how many fresh seeds the experiment with the fewest of them meets.
+
+    An experiment names its seeds in a constant such as SEEDS or LONG_SEEDS, or has one seed.
+    """
+    fresh = [challenge for challenge in challenges if challenge.seeds]
     counts = []
     for cell in code_cells(notebook):
         for node in parse(cell).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SEEDS":
-                value = node.value
-                if isinstance(value, ast.Call) and value.keywords:  # full_or_quick(..., quick=...)
-                    value = value.keywords[0].value
-                counts.append(_length(value))
-    return min(counts, default=1)
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith("SEEDS"):
+                name, own = ast.unparse(node.targets[0]), ast.unparse(node.value)
+                counts.append(sum(_length(c.set.get(name, own)) for c in fresh))
+    return min(counts, default=len(fresh))
 
 
-def _length(value: ast.expr) -> int:
-    """Return the length of a list, or of range(n)."""
-    return len(value.elts) if isinstance(value, ast.List) else value.args[0].value
+def _length(seeds: str) -> int:
+    """Return how many there are in a list, or in range(n), or in what is quick of both."""
+    value = ast.parse(seeds, mode="eval").body
+    if isinstance(value, ast.Call) and value.keywords:  # full_or_quick(..., quick=...)
+        value = value.keywords[0].value
+    return len(value.elts) if isinstance(value, ast.List) else value.args[-1].value
 
 
 def _complaints_about_results(notebook, found, challenges, limits, results) -> Iterator[str]:
