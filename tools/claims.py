@@ -27,7 +27,6 @@ HELD = "held"
 SENTENCE = re.compile(r"^\s*# Claim: (.+)")
 COMMENT = re.compile(r"^\s*# (?!Claim:)(.+)")
 HARMLESS = ("exercises", "figures", "normlab.exercise", "normlab.style")  # to claims
-EXPERIMENTS = {"SEEDS", "fit", "compare"}  # what uses one of these, or what they make, is measured
 
 
 @dataclass(frozen=True)
@@ -98,24 +97,54 @@ def asserts(cell: NotebookNode) -> list[int]:
     return [node.lineno for node in ast.walk(parse(cell)) if isinstance(node, ast.Assert)]
 
 
-def measured(notebook: NotebookNode) -> Iterator[NotebookNode]:
-    """Return the cells that use an experiment, or what an earlier cell made of one."""
-    known = set(EXPERIMENTS)
+def measured(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, int]]:
+    """Return cell and line of each assert on what was drawn over SEEDS, or came of it.
+
+    A comparison runs several seeds, so what is done to a single network is no experiment.
+    """
+    known = set()
     for cell in code_cells(notebook):
-        body = parse(cell).body
-        used = {n.id for part in body for n in ast.walk(part) if isinstance(n, ast.Name)}
-        if used & known:
-            known |= {name for part in body for name in _assigned(part)}
-            yield cell
+        for statement in parse(cell).body:
+            used = _used(statement)
+            if not (used & known or any(name.endswith("SEEDS") for name in used)):
+                known -= _made(statement)
+                continue
+            known |= _made(statement)
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Assert):
+                    yield cell, node.lineno
 
 
-def _assigned(statement: ast.stmt) -> Iterator[str]:
+def _used(statement: ast.stmt) -> set[str]:
+    """Return the names that a statement reads, without those that it binds for itself."""
+    loops = (ast.For, ast.comprehension)
+    targets = [n.target for n in ast.walk(statement) if isinstance(n, loops)]
+    if isinstance(statement, ast.FunctionDef):
+        targets += statement.body
+    bound = {n.id for t in targets for n in ast.walk(t) if _stores(n)}
+    bound |= {n.arg for n in ast.walk(statement) if isinstance(n, ast.arg)}
+    names = (n for n in ast.walk(statement) if isinstance(n, ast.Name))
+    return {n.id for n in names if isinstance(n.ctx, ast.Load)} - bound
+
+
+def _made(statement: ast.stmt) -> set[str]:
+    """Return the names that a statement assigns, fills or defines; loop variables do not count."""
     if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-        yield statement.name
-        return
+        return {statement.name}
+    found = set()
     for node in ast.walk(statement):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
+        match node:
+            case ast.Assign(targets=targets):
+                found |= {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+            case ast.AugAssign(target=ast.Name(id=name)):
+                found.add(name)
+            case ast.Expr(ast.Call(func=ast.Attribute(value=ast.Name(id=name)))):
+                found.add(name)  # such as results.append(...)
+    return found
+
+
+def _stores(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 
 def read_challenges(root: Path = ROOT) -> dict[str, tuple[list[Challenge], list[Limit]]]:
@@ -187,10 +216,12 @@ def _complaints_about_sentences(notebook, found: list[Claim]) -> Iterator[str]:
             yield f"{claim.key} claims and asserts nothing"
         if not claim.sentence.endswith("."):
             yield f"{claim.key}: a claim is a sentence, with a full stop: {claim.sentence!r}"
-    for cell in measured(notebook):
-        first = min((claim.first for claim in found if claim.cell == cell.id), default=10**6)
-        if any(line < first for line in asserts(cell)):
-            yield f"{cell.id} asserts what was measured: say it above, in a comment `# Claim: ...`"
+    for cell, line in measured(notebook):
+        if not any(claim.cell == cell.id and claim.first <= line for claim in found):
+            yield (
+                f"{cell.id} asserts what was measured, in line {line}: say it above, in a comment "
+                "`# Claim: ...`"
+            )
 
 
 def _complaints_about_names(notebook, found, challenges, limits) -> Iterator[str]:

@@ -90,6 +90,25 @@ def test_a_claim_without_sentence_or_assert_is_found(tmp_path, cell: str, compla
     assert any(complaint in line for line in claims.complaints(path, tmp_path))
 
 
+@pytest.mark.parametrize(
+    "code, measured",
+    [
+        ("r = [f(s) for s in SEEDS]\nassert r", True),
+        ("r = {}\nr[1] = f(LONG_SEEDS)\nassert r[1]", True),
+        ("r = []\nfor s in SEEDS:\n    r.append(s)\nassert r", True),
+        ("def f(x):\n    return x * len(SEEDS)\nr = [f(1)]\nassert max(r) > 0", True),
+        ("SEEDS = range(3)\nr = fit(0)\nassert r", False),
+        ("for seed in SEEDS:\n    f(seed)\nseed = 1\nassert seed", False),
+        ("r = [f(name) for name in SEEDS]\nassert [name for name in 'ab']", False),
+        ("r = f(SEEDS)\nr = 1\nassert r", False),
+        ("def f(SEEDS):\n    return SEEDS\nassert f(1)", False),
+    ],
+)
+def test_what_comes_of_an_experiment_is_measured(code: str, measured: bool) -> None:
+    notebook = new_notebook(cells=[new_code_cell(code)])
+    assert bool(list(claims.measured(notebook))) == measured
+
+
 def test_exact_mathematics_needs_no_claim(tmp_path: Path) -> None:
     path = write_book(tmp_path, "x = 1", "assert x == 1", toml=CHALLENGES.partition("[01-a]")[0])
     assert claims.complaints(path, tmp_path) == []
