@@ -138,8 +138,8 @@ def _made(statement: ast.stmt) -> set[str]:
                 found |= {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
             case ast.AugAssign(target=ast.Name(id=name)):
                 found.add(name)
-            case ast.Expr(ast.Call(func=ast.Attribute(value=ast.Name(id=name)))):
-                found.add(name)  # such as results.append(...)
+            case ast.Call(func=ast.Attribute(ast.Name(id=name), "append" | "extend" | "update")):
+                found.add(name)
     return found
 
 
