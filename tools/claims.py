@@ -102,16 +102,17 @@ def measured(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, int]]:
 
     A comparison runs several seeds, so what is done to a single network is no experiment.
     """
-    known = set()
+    known: set[str] = set()
     for cell in code_cells(notebook):
         for statement in parse(cell).body:
             used = _used(statement)
-            if not (used & known or any(name.endswith("SEEDS") for name in used)):
+            drawn = any(name.endswith("SEEDS") for name in used)
+            if drawn or (isinstance(statement, ast.Assign) and used & known):
+                known |= _made(statement)
+            elif not isinstance(statement, ast.Assert):
                 known -= _made(statement)
-                continue
-            known |= _made(statement)
             for node in ast.walk(statement):
-                if isinstance(node, ast.Assert):
+                if isinstance(node, ast.Assert) and (drawn or _used(node) & known):
                     yield cell, node.lineno
 
 
