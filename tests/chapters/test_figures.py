@@ -162,15 +162,22 @@ def test_shared_statistics_fill_a_set_for_each_norm_and_hatch_rmsnorm():
 
 
 def test_parts_of_an_error_are_drawn_per_setting_and_named_once():
-    parts = {"bias²": [1, 2], "error": [3, 5]}
-    figure = regularization.error_parts(
-        {"degree": ([1, 2], parts), "strength": ([0.1, 0.5], parts)}
-    )
-    by_degree, by_strength = figure.axes
-    assert by_degree.get_xticks().tolist() == [1]
-    assert [line.get_ydata().tolist() for line in by_degree.lines] == [[1, 2], [3, 5]]
+    parts = [{"bias²": 1, "variance": 2, "error": 3.5}, {"bias²": 2, "variance": 3, "error": 5.5}]
+    settings = {"degree": [1, 2], "λ": [0.1, 0.5]}
+    panels = {name: dict(zip(values, parts, strict=True)) for name, values in settings.items()}
+    by_degree, by_strength = regularization.error_parts(panels, 0.5).axes
+    drawn = [list(line.get_ydata()) for line in by_degree.lines]
+    assert drawn == [[1, 2], [2, 3], [3.5, 5.5], [0.5, 0.5]]
     assert by_degree.get_xscale() == "linear" and by_strength.get_xscale() == "log"
-    assert [t.get_text() for ax in figure.axes for t in ax.texts] == ["bias²", "error"]
+    named = [text.get_text() for ax in (by_degree, by_strength) for text in ax.texts]
+    assert sorted(named) == ["bias²", "error", "noise", "variance"]
+
+
+def test_errors_by_decay_have_a_dot_per_seed_and_a_line_of_means():
+    errors = torch.tensor([[10.0, 20.0], [30.0, 50.0]])  # [decays, seeds]
+    ax = regularization.errors_by_decay({"without BN": errors, "with BN": errors}, [0, 0.1]).axes[0]
+    assert [line.get_ydata().tolist() for line in ax.lines[-1:]] == [[15, 40]]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "0.1"]
 
 
 def test_the_region_of_a_penalty_touches_the_weights_it_leads_to():
@@ -251,3 +258,64 @@ def test_departures_keep_an_exact_zero_on_the_axis():
     assert first.lines[0].get_ydata().tolist() == [0, 0]
     assert first.get_ylim()[0] == 0 and first.get_yscale() == "symlog"
     assert [line.get_xdata().tolist() for line in second.lines] == 2 * [[4, 5]]
+
+
+def test_losses_beyond_the_top_leave_the_axes_and_every_start_has_a_panel():
+    runs = {"without BN": [[0.7, float("inf")]], "with BN": [[0.7, 0.6]]}
+    figure = initialization_and_learning_rate.losses({"default": runs, "careful": runs}, top=2000)
+    assert [ax.get_ylim()[1] for ax in figure.axes] == [2000, 2000]
+    drawn = [line.get_ydata().tolist() for line in figure.axes[0].lines[:2]]
+    assert drawn == [[0.7, 1e30], [0.7, 0.6]]
+
+
+def test_signals_go_from_the_first_layer_on_top_to_the_last():
+    sizes = {"without BN": [[1.0, 0.1]], "with BN": [[1.0, 0.9]]}
+    [ax] = initialization_and_learning_rate.signals({"default": sizes}, ["conv1", "fc1"]).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["conv1", "fc1"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+
+
+def test_a_brake_is_drawn_with_its_bound():
+    lines = {name: [[0.5, 0.2], [0.7, 0.4]] for name in ("small", "usual", "large")}
+    [ax] = initialization_and_learning_rate.brake(lines, [0.7, 0.5], "step").axes
+    assert ax.lines[-1].get_ydata().tolist() == [0.7, 0.5]
+    assert np.allclose(ax.lines[2].get_ydata(), [0.6, 0.3])
+
+
+def test_errors_by_batch_size_have_a_panel_per_network():
+    lines = {"BN": {2: [50, 60], 64: [2, 4]}, "GN": {2: [5, 7], 64: [4, 4]}}
+    figure = normalization_family.errors_by_batch_size({"MLP": lines, "convolutions": lines})
+    assert [line.get_ydata().tolist() for line in figure.axes[0].lines[2::3]] == [[55, 3], [6, 4]]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["2", "64"]
+
+
+def test_accuracy_by_padding_dashes_the_second_row_of_a_norm():
+    rows = {name: {0: [90, 92], 30: [80, 82]} for name in ("BN, eval", "BN, training", "LN")}
+    [ax] = normalization_family.accuracy_by_padding(rows).axes
+    assert [line.get_linestyle() for line in ax.lines[2:9:3]] == ["-", "--", "-"]
+
+
+def test_ratios_have_a_colour_per_rate_and_a_line_of_medians():
+    by_rate = {0.001: np.array([[2.0, 1.0], [4.0, 1.0], [3.0, 0.5]])}
+    ax = first_experiments.ratios({"scaled": by_rate}, [1, 10]).axes[0]
+    assert ax.lines[-1].get_ydata().tolist() == [3, 1]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["rate 0.001"]
+
+
+def test_curves_may_stand_at_places_of_their_own():
+    lines = {"with BN": np.array([[4.0, 2.0]])}
+    figure = first_experiments.curve_panels({"a": lines}, "loss", at={"a": [25, 50]})
+    assert figure.axes[0].lines[0].get_xdata().tolist() == [25, 50]
+
+
+def test_points_of_two_classes_are_filled_or_rings():
+    points, classes = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]]), torch.tensor([1, 0, 0])
+    ax = first_experiments.points_of_two_classes(points, classes).axes[0]
+    assert [len(dots.get_offsets()) for dots in ax.collections] == [2, 1]
+
+
+def test_spreads_are_drawn_layer_by_layer():
+    values = np.array([[1.0, 0.1], [1.0, 0.2]])
+    ax = lenet_cifar10.spreads({"without BN": values}, ["conv1", "fc1"])
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[1, 0.1], [1, 0.2]]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["conv1", "fc1"]
