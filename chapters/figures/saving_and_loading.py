@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from normlab.style import COLORS, INK, WIDTH, heading
+from normlab.style import COLORS, INK, WIDTH
 
 
 def file_map(regions: Mapping[str, tuple[int, int]], outcomes: Mapping[int, str]) -> Figure:
@@ -25,7 +25,7 @@ def file_map(regions: Mapping[str, tuple[int, int]], outcomes: Mapping[int, str]
                     xytext=(0, 4), textcoords="offset points", ha="center")  # fmt: skip
     for y, row in enumerate(rows):
         x = [position / 1024 for position, outcome in outcomes.items() if outcome == row]
-        color = COLORS["without BN"] if "wrong" in row else COLORS["with BN"]
+        color = COLORS["IN"] if "wrong" in row else COLORS["normlab"]
         ax.plot(x, [y] * len(x), "|", ms=15, mew=0.7, color=color, alpha=0.8)
     share = [100 * sum(o == row for o in outcomes.values()) / len(outcomes) for row in rows]
     ax.set_yticks(range(len(rows)), [f"{r}\n{s:.0f} %" for r, s in zip(rows, share, strict=True)])
@@ -44,22 +44,28 @@ def departures(results: Mapping[str, Sequence[Sequence[float]]], start: int, yla
         start: epochs before the first of them.
         ylabel: what the distances are.
     """
-    rows = -(-len(results) // 2)
-    figure, axes = plt.subplots(rows, 2, figsize=(WIDTH, 2.1 * rows), sharey=True, squeeze=False)
-    for ax, (name, runs) in zip(axes.flat, results.items(), strict=False):
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.6))
+    others = iter((COLORS["normlab"], COLORS["IN"], COLORS["RMSNorm"]))
+    markers = iter("os^")
+    ends = {}
+    for name, runs in results.items():
         exact = not np.any(runs)
-        color = COLORS["with BN" if exact else "without BN"]
+        color, marker = (INK, "D") if exact else (next(others), next(markers))
         epochs = np.arange(start + 1, start + 1 + len(runs[0]))
         for run in runs:
-            ax.plot(epochs, run, "o-", ms=4.5, lw=1.2, color=color, alpha=0.8, clip_on=False)
-        ax.set_yscale("symlog", linthresh=1e-4, linscale=0.5)
-        ax.set_ylim(0, 2)
-        ax.set_yticks([0, 1e-4, 1e-3, 1e-2, 1e-1, 1], ["0", "", "0.001", "0.01", "0.1", "1"])
-        ax.minorticks_off()
-        ax.set_xticks(epochs)
-        ax.margins(x=0.15)
-        heading(ax, name, y=6, color=color, fontweight="bold")
-    for ax in axes[-1]:
-        ax.set_xlabel("epoch")
-    figure.supylabel(ylabel)
+            ax.plot(epochs, run, marker=marker, ms=4.5, lw=1.2, color=color, alpha=0.8,
+                    clip_on=False)  # fmt: skip
+        ends[name] = (float(np.median([run[-1] for run in runs])), color)
+    ax.set_yscale("symlog", linthresh=1e-4, linscale=0.5)
+    ax.set_ylim(0, 2)
+    ax.set_yticks([0, 1e-4, 1e-3, 1e-2, 1e-1, 1], ["0", "", "0.001", "0.01", "0.1", "1"])
+    ax.minorticks_off()
+    ax.set_xticks(epochs)
+    low = -np.inf  # of the labels: in the order of the last values, one above the other
+    for name, (end, color) in sorted(ends.items(), key=lambda item: item[1][0]):
+        height = ax.transAxes.inverted().transform(ax.transData.transform((0, end)))[1]
+        low = max(height, low + 0.1)
+        ax.annotate(name, (1, low), xycoords="axes fraction", xytext=(8, 0), color=color,
+                    textcoords="offset points", va="center", fontweight="bold")  # fmt: skip
+    ax.set(xlabel="epoch", ylabel=ylabel)
     return figure

@@ -254,10 +254,11 @@ def test_departures_keep_an_exact_zero_on_the_axis():
     figure = saving_and_loading.departures(
         {"nothing": [[0, 0]], "a part": [[0.1, 0.5], [0.2, 0.4]]}, 3, "gap"
     )
-    first, second = figure.axes
-    assert first.lines[0].get_ydata().tolist() == [0, 0]
-    assert first.get_ylim()[0] == 0 and first.get_yscale() == "symlog"
-    assert [line.get_xdata().tolist() for line in second.lines] == 2 * [[4, 5]]
+    [ax] = figure.axes
+    assert ax.lines[0].get_ydata().tolist() == [0, 0]
+    assert ax.get_ylim()[0] == 0 and ax.get_yscale() == "symlog"
+    assert [line.get_xdata().tolist() for line in ax.lines] == 3 * [[4, 5]]
+    assert [text.get_text() for text in ax.texts] == ["nothing", "a part"]
 
 
 def test_losses_beyond_the_top_leave_the_axes_and_every_start_has_a_panel():
