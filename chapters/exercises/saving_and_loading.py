@@ -1,6 +1,5 @@
 """The exercises of the chapter on saving and loading."""
 
-import zlib
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -14,12 +13,21 @@ def _saved_numbers(model: nn.Module) -> int:
     return sum(value.numel() for value in model.state_dict().values())
 
 
+class _WithScratch(nn.Linear):
+    """A linear layer that also has a buffer which is not saved."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features)
+        self.register_buffer("scratch", torch.zeros(5), persistent=False)
+
+
 saved_numbers = Exercise(
     _saved_numbers,
     cases=[
         (nn.BatchNorm1d(3),),
         (mlp([2, 8, 4], nn.BatchNorm1d),),
         (nn.Sequential(nn.Conv2d(3, 6, 5), nn.BatchNorm2d(6, affine=False), nn.ReLU()),),
+        (_WithScratch(2, 3),),
     ],
     mistakes=[
         (
@@ -42,6 +50,10 @@ saved_numbers = Exercise(
             lambda model: sum(b.numel() for b in model.buffers()),
             "you count the buffers. What else is in a state_dict?",
         ),
+        (
+            lambda model: sum(v.numel() for v in [*model.parameters(), *model.buffers()]),
+            "you count a buffer that is not saved. What does `persistent=False` mean?",
+        ),
     ],
 )
 
@@ -53,16 +65,21 @@ def _strip_prefix(state: _State, prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in state.items()}
 
 
-def _entries(state: _State) -> Tensor | None:
-    """Keys, shapes, dtypes and values as numbers, in the order of the keys; -1 for a list."""
+_PARTS = ("the list of keys", "the list of shapes", "the list of dtypes", "the list of values")
+
+
+def _entries(state: _State) -> tuple[str, str, str, Tensor]:
+    """Keys, shapes, dtypes and values, in the order of the keys."""
     if not isinstance(state, Mapping):
-        return torch.tensor(-1.0 if isinstance(state, list) else float("nan"))
-    numbers = []
-    for key in sorted(state):
-        value = state[key]
-        numbers += [zlib.crc32(f"{key} {list(value.shape)} {value.dtype}".encode())]
-        numbers += value.double().flatten().tolist()
-    return torch.tensor(numbers, dtype=torch.float64)
+        return f"missing: a {type(state).__name__} came back", "", "", torch.empty(0)
+    keys = sorted(state, key=str)
+    values = [torch.as_tensor(state[key]) for key in keys]
+    return (
+        ", ".join(map(str, keys)) or "empty",
+        " ".join(str(list(value.shape)) for value in values),
+        " ".join(str(value.dtype).removeprefix("torch.") for value in values),
+        torch.cat([torch.empty(0).double(), *(value.double().flatten() for value in values)]),
+    )
 
 
 class _Shown(dict):
@@ -82,12 +99,18 @@ strip_prefix = Exercise(
     cases=[
         (_named("module.0.weight", "module.module.weight", "module.du.bias"), "module."),
         (_named("scale.weight", "model.head.weight", "model.edge.bias"), "model."),
+        (_named("head.model.scale", "models.weight", "model.bias"), "model."),
     ],
     observe=_entries,
+    parts=_PARTS,
     mistakes=[
         (
             lambda state, prefix: {k.replace(prefix, ""): v for k, v in state.items()},
             "`module.module.weight` became `weight`. How often should the prefix go?",
+        ),
+        (
+            lambda state, prefix: {k.replace(prefix, "", 1): v for k, v in state.items()},
+            "`head.model.scale` lost a part of its middle. Where must the prefix stand?",
         ),
         (
             lambda state, prefix: {k.lstrip(prefix): v for k, v in state.items()},
@@ -162,13 +185,23 @@ fitting_entries = Exercise(
         (_state(mlp([2, 4, 5], nn.BatchNorm1d), 0), _NET),
         (_state(mlp([2, 4, 4, 3], nn.BatchNorm1d), 1), _NET),
         (_Shown({"0.0.weight": torch.ones(2, 4), "0.0.bias": torch.ones(4)}), _NET),
+        (_Shown({"0.0.bias": torch.ones(4, dtype=torch.float64), "0.1.bias": torch.ones(1)}), _NET),
     ],
     observe=_entries,
+    parts=_PARTS,
     mistakes=[
         (
             lambda state, model: _fitting_entries(state, model, shapes=False),
             "an entry of another shape is among them. What does `load_state_dict` say to it, even "
             "with strict=False?",
+        ),
+        (
+            lambda state, model: {
+                k: v
+                for k, v in _fitting_entries(state, model).items()
+                if v.dtype == model.state_dict()[k].dtype
+            },
+            "a float64 entry is left behind. Does `load_state_dict` refuse another dtype?",
         ),
         (
             lambda state, model: _fitting_entries(state, model, keys=False),
@@ -270,6 +303,7 @@ average_states = Exercise(
         ([*_STATES[:2], _STATES[1]],),  # whoever changes one of the last two changes both
     ],
     observe=_entries,
+    parts=_PARTS,
     mistakes=[
         (
             _everything,
