@@ -1,10 +1,10 @@
 """The exercises of the chapter on the mathematics."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from normlab.exercise import Exercise
 
@@ -165,48 +165,7 @@ expected_statistics = Exercise(
             "the variance is right. Before the first batch your mean is 1. What is PyTorch's?",
         ),
     ],
-)
-
-
-def _batches_needed(momentum: float, share: float) -> int:
-    k = 0
-    while (1 - momentum) ** k >= share:
-        k += 1
-    return k
-
-
-batches_needed = Exercise(
-    _batches_needed,
-    cases=[(0.1, 0.01), (0.1, 0.5), (0.5, 0.2), (0.01, 0.05), (0.9, 0.5)],
-    mistakes=[
-        (
-            lambda a, share: math.floor(math.log(share) / math.log(1 - a)),
-            "one batch too few: after that many the weight is still above the share. Which way do "
-            "you round?",
-        ),
-        (
-            lambda a, share: math.log(share) / math.log(1 - a),
-            "there are no parts of a batch. To which whole number does this lead?",
-        ),
-        (
-            lambda a, share: math.ceil(math.log(share) / math.log(a)),
-            "with momentum 0.1 you find that the start fades at once. Is momentum the weight that "
-            "the old value keeps, or the one that it loses?",
-        ),
-        (
-            lambda a, share: math.ceil(math.log(1 - share) / math.log(1 - a)),
-            "that is when the batches weigh `share` together. What is left to the start then?",
-        ),
-        (
-            lambda a, share: math.ceil(1 / a),
-            "the result does not depend on share. How does the weight of the start shrink from "
-            "one batch to the next?",
-        ),
-        (
-            lambda a, share: math.ceil((1 - share) / a),
-            "as if the start lost the same amount with each batch. Does it, or the same part?",
-        ),
-    ],
+    parts=("the running mean", "the running variance"),
 )
 
 
@@ -246,6 +205,7 @@ identity_affine = Exercise(
             "that leaves x_hat as it is. What does it take to get from x_hat back to x?",
         ),
     ],
+    parts=("gamma", "beta"),
 )
 
 
@@ -318,4 +278,107 @@ sample_norm_backward = Exercise(
             "values?",
         ),
     ],
+)
+
+
+def inside_a_network(seed: int) -> tuple[Tensor, Tensor, Tensor, float]:
+    """Return what the backward pass of a BN layer is given in a small convolutional network.
+
+    The network has taken 20 steps, so that gamma is no longer 1.
+
+    Args:
+        seed: determines the images, the labels and the network.
+
+    Returns:
+        dy and x [N, C, H, W], gamma [C], eps.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        images, labels = torch.randn(6, 1, 6, 7).double(), torch.arange(6) % 3
+        conv, bn = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4, eps=0.01)
+        head = nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Linear(4 * 4 * 5, 3))
+        net = nn.Sequential(conv, bn, head).double()
+        sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+        for _ in range(20):
+            sgd.zero_grad()
+            nn.functional.cross_entropy(net(images), labels).backward()
+            sgd.step()
+        x = conv(images)  # [N, C, H, W]
+        y = bn(x)  # [N, C, H, W]
+        loss = 100 * nn.functional.cross_entropy(head(y), labels.roll(1))
+        [dy] = torch.autograd.grad(loss, y)
+    return dy, x.detach(), bn.weight.detach(), bn.eps
+
+
+_DIMS = (0, 2, 3)
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values.view(1, -1, 1, 1)
+
+
+def _nine_lines(
+    dy: Tensor,
+    x: Tensor,
+    gamma: Tensor,
+    eps: float,
+    m: int | None = None,
+    second_path: float = 2.0,
+    mean_path: bool = True,
+) -> list[Tensor]:
+    m = m or x.numel() // x.shape[1]
+    c = x - x.mean(_DIMS, keepdim=True)
+    r = ((c**2).mean(_DIMS) + eps) ** -0.5
+    x_hat = c * _wide(r)
+    dx_hat = _wide(gamma) * dy
+    dr = (dx_hat * c).sum(_DIMS)
+    dv = -0.5 * r**3 * dr
+    ds = _wide(dv / m).expand_as(x)
+    dc = _wide(r) * dx_hat + second_path * c * ds
+    dmu = -dc.sum(_DIMS)
+    dx = dc + _wide(dmu / m) * mean_path
+    return [(dy * x_hat).sum(_DIMS), dy.sum(_DIMS), dx_hat, dr, dv, ds, dc, dmu, dx]
+
+
+def _instead(number: int, change: Callable[[Tensor], Tensor]) -> Callable[..., list[Tensor]]:
+    def answer(dy: Tensor, x: Tensor, gamma: Tensor, eps: float) -> list[Tensor]:
+        results = _nine_lines(dy, x, gamma, eps)
+        results[number] = change(results[number])
+        return results
+
+    return answer
+
+
+nine_lines = Exercise(
+    _nine_lines,
+    cases=[inside_a_network(0), inside_a_network(1)],
+    mistakes=[
+        (
+            lambda dy, x, gamma, eps: _nine_lines(dy, x, gamma, eps, m=len(x)),
+            "all is right up to dv, and ds is too large. How many values of a channel share its "
+            "mean: as many as there are images?",
+        ),
+        (
+            _instead(5, lambda ds: ds[0, :, 0, 0]),
+            "every number is right, and ds has one per channel. Which shape has s?",
+        ),
+        (
+            _instead(7, lambda dmu: -dmu),
+            "dx is right, and dmu has the wrong sign. With which sign does mu stand in c?",
+        ),
+        (
+            lambda dy, x, gamma, eps: _nine_lines(dy, x, gamma, eps, second_path=1.0),
+            "dc is the first that differs. What is the derivative of c**2?",
+        ),
+        (
+            lambda dy, x, gamma, eps: _nine_lines(dy, x, gamma, eps, second_path=0.0),
+            "dc is the first that differs. The node c is used twice: where else than in x_hat?",
+        ),
+        (
+            lambda dy, x, gamma, eps: _nine_lines(dy, x, gamma, eps, mean_path=False),
+            "eight are right; dx does not sum to 0 over a channel. Along which other path than c "
+            "does x reach y?",
+        ),
+    ],
+    parts=[f"d{name}" for name in ["gamma", "beta", "x_hat", "r", "v", "s", "c", "mu", "x"]],
 )

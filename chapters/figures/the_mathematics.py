@@ -1,11 +1,13 @@
 """The figures that only this chapter draws."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from IPython.display import HTML
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -50,6 +52,38 @@ def tiles(selected: Tensor) -> Figure:
     return figure
 
 
+def epsilon_curves(sigma: Tensor, measured: Mapping[float, Tensor]) -> Axes:
+    """Draw the variance of the output over the standard deviation of the input, for each epsilon.
+
+    Args:
+        sigma: [C]; the standard deviations of the features.
+        measured: the variances of the outputs [C], by epsilon; lines show the formula.
+    """
+    _, ax = plt.subplots()
+    fine = torch.logspace(sigma[0].log10(), sigma[-1].log10(), 200)
+    for (eps, variance), color in zip(measured.items(), [INK, COLORS["after"]], strict=True):
+        ax.plot(fine, fine**2 / (fine**2 + eps), color=color)
+        ax.plot(sigma, variance, "o", color=color)
+        label = f"$\\epsilon$ = {eps:f}".rstrip("0") + "  "
+        ax.text(eps**0.5, 0.5, label, color=color, ha="right", weight="bold")
+    ax.set(xlabel="standard deviation of the input", ylabel="variance of the output")
+    ax.set_xscale("log")
+    return ax
+
+
+def momentum_traces(truth: Tensor, traces: Mapping[float | None, Sequence[float]]) -> Axes:
+    """Draw a running mean over the batches for each momentum, and the true mean, dashed."""
+    _, ax = plt.subplots()
+    ax.plot(truth, color=INK, ls="--", lw=1)
+    looks = {0.9: (INK, 1.0, 7.0), 0.1: (COLORS["BN"], 2.4, 6.0), None: (INK, 2.4, 4.5)}
+    for momentum, trace in traces.items():
+        color, width, y = looks[momentum]
+        ax.plot(trace, color=color, lw=width)
+        ax.text(len(truth) + 1, y, f"{momentum}", color=color, va="center", weight="bold")
+    ax.set(xlabel="batches", ylabel="running mean")
+    return ax
+
+
 def computation_graph() -> Figure:
     """Draw the graph of batch normalization: the value of each node, and beside it its gradient.
 
@@ -73,10 +107,10 @@ def computation_graph() -> Figure:
     figure, ax = plt.subplots(figsize=(WIDTH, 3.8))
     boxes = {}
     for name, (x, y, value, gradient, offset) in nodes.items():
-        style = {"boxstyle": "round,pad=0.4", "fc": "none", "ec": COLORS["BN"], "lw": 1.4}
+        style = {"boxstyle": "round,pad=0.4", "fc": "none", "ec": INK, "lw": 1.4}
         boxes[name] = ax.text(x, y, value, ha="center", va="center", bbox=style)
         side = "left" if offset == right else "right" if offset == left else "center"
-        ax.annotate(gradient, (x, y), color=COLORS["without BN"], xytext=offset, ha=side,
+        ax.annotate(gradient, (x, y), color=COLORS["autograd"], xytext=offset, ha=side,
                     textcoords="offset points", va="center")  # fmt: skip
     for edge in edges:
         start, end = (boxes[name] for name in edge.split())
