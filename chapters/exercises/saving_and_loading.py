@@ -73,7 +73,10 @@ def _entries(state: _State) -> tuple[str, str, str, Tensor]:
     if not isinstance(state, Mapping):
         return f"missing: a {type(state).__name__} came back", "", "", torch.empty(0)
     keys = sorted(state, key=str)
-    values = [torch.as_tensor(state[key]) for key in keys]
+    if others := [key for key in keys if not isinstance(state[key], Tensor)]:
+        kind = type(state[others[0]]).__name__
+        return f"broken: {others[0]} leads to a {kind}, no tensor", "", "", torch.empty(0)
+    values = [state[key] for key in keys]
     return (
         ", ".join(map(str, keys)) or "empty",
         " ".join(str(list(value.shape)) for value in values),
@@ -186,6 +189,8 @@ fitting_entries = Exercise(
         (_state(mlp([2, 4, 4, 3], nn.BatchNorm1d), 1), _NET),
         (_Shown({"0.0.weight": torch.ones(2, 4), "0.0.bias": torch.ones(4)}), _NET),
         (_Shown({"0.0.bias": torch.ones(4, dtype=torch.float64), "0.1.bias": torch.ones(1)}), _NET),
+        (_Shown({"0.0.weight": torch.ones(4, 3), "1.weight": torch.ones(2, 4)}), _NET),
+        (_Shown({"0.0.weight": torch.ones(3, 2), "1.bias": torch.ones(3)}), _NET),
     ],
     observe=_entries,
     parts=_PARTS,
@@ -300,6 +305,7 @@ average_states = Exercise(
         (_STATES,),
         (_STATES[:2],),
         (_STATES[:1],),
+        (_STATES[1::-1],),  # the counters of the last are smaller
         ([*_STATES[:2], _STATES[1]],),  # whoever changes one of the last two changes both
     ],
     observe=_entries,
