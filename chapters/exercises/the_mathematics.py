@@ -209,78 +209,6 @@ identity_affine = Exercise(
 )
 
 
-def _norm_backward(dx_hat: Tensor, x: Tensor, eps: float, dim: int = 1) -> Tensor:
-    """The three terms for `x` normalized over `dim`, without gamma."""
-    x_hat, r = _standardized(x, eps, dim)
-    along = (dx_hat * x_hat).mean(dim, keepdim=True)
-    return r * (dx_hat - dx_hat.mean(dim, keepdim=True) - x_hat * along)
-
-
-def _standardized(x: Tensor, eps: float, dim: int = 1) -> tuple[Tensor, Tensor]:
-    c = x - x.mean(dim, keepdim=True)
-    r = ((c**2).mean(dim, keepdim=True) + eps).rsqrt()
-    return c * r, r
-
-
-def _without_mean_term(dy: Tensor, x: Tensor, gamma: Tensor, eps: float) -> Tensor:
-    x_hat, r = _standardized(x, eps)
-    return r * (gamma * dy - x_hat * (gamma * dy * x_hat).mean(1, keepdim=True))
-
-
-def _without_scale_term(dy: Tensor, x: Tensor, gamma: Tensor, eps: float) -> Tensor:
-    _, r = _standardized(x, eps)
-    return r * (gamma * dy - (gamma * dy).mean(1, keepdim=True))
-
-
-def _with_sums(dy: Tensor, x: Tensor, gamma: Tensor, eps: float) -> Tensor:
-    x_hat, r = _standardized(x, eps)
-    dx_hat = gamma * dy
-    along = (dx_hat * x_hat).sum(1, keepdim=True)
-    return r * (dx_hat - dx_hat.sum(1, keepdim=True) - x_hat * along)
-
-
-sample_norm_backward = Exercise(
-    lambda dy, x, gamma, eps: _norm_backward(gamma * dy, x, eps),
-    cases=[
-        (_tensor([1, 0], [0, 2], [-1, 1], [0.5, 0]), _X, _GAMMA, _EPS),
-        (_tensor([1, 2, 3], [0, 1, -1]), _WIDE, _tensor(1, 2, -1), 0.5),
-    ],
-    mistakes=[
-        (
-            lambda dy, x, gamma, eps: gamma * _norm_backward(dy, x, eps),
-            "right if all of gamma is equal. You multiply by it at the end, outside the means. Do "
-            "the values that share a mean still share gamma?",
-        ),
-        (
-            lambda dy, x, gamma, eps: gamma * _norm_backward(dy, x, eps, dim=0),
-            "that is the gradient of BN: each column sums to 0. Which sums are 0 if each sample "
-            "is normalized?",
-        ),
-        (
-            lambda dy, x, gamma, eps: _norm_backward(dy, x, eps),
-            "gamma does not occur. Which gradient arrives at x_hat?",
-        ),
-        (
-            lambda dy, x, gamma, eps: gamma * dy * _standardized(x, eps)[1],
-            "you treat mean and variance as constants. Along which other paths does x reach y?",
-        ),
-        (
-            _without_mean_term,
-            "your gradient does not sum to 0 over the features. Which path leads through mu?",
-        ),
-        (
-            _without_scale_term,
-            "your gradient has a share along x_hat. Which path leads through the variance?",
-        ),
-        (
-            _with_sums,
-            "the two subtracted terms are C times too large. What does a mean pass to each of its "
-            "values?",
-        ),
-    ],
-)
-
-
 def inside_a_network(seed: int) -> tuple[Tensor, Tensor, Tensor, float]:
     """Return what the backward pass of a BN layer is given in a small convolutional network.
 
@@ -381,4 +309,76 @@ nine_lines = Exercise(
         ),
     ],
     parts=[f"d{name}" for name in ["gamma", "beta", "x_hat", "r", "v", "s", "c", "mu", "x"]],
+)
+
+
+def _norm_backward(dx_hat: Tensor, x: Tensor, eps: float, dim: int = 1) -> Tensor:
+    """The three terms for `x` normalized over `dim`, without gamma."""
+    x_hat, r = _standardized(x, eps, dim)
+    along = (dx_hat * x_hat).mean(dim, keepdim=True)
+    return r * (dx_hat - dx_hat.mean(dim, keepdim=True) - x_hat * along)
+
+
+def _standardized(x: Tensor, eps: float, dim: int = 1) -> tuple[Tensor, Tensor]:
+    c = x - x.mean(dim, keepdim=True)
+    r = ((c**2).mean(dim, keepdim=True) + eps).rsqrt()
+    return c * r, r
+
+
+def _without_mean_term(dy: Tensor, x: Tensor, gamma: Tensor, eps: float) -> Tensor:
+    x_hat, r = _standardized(x, eps)
+    return r * (gamma * dy - x_hat * (gamma * dy * x_hat).mean(1, keepdim=True))
+
+
+def _without_scale_term(dy: Tensor, x: Tensor, gamma: Tensor, eps: float) -> Tensor:
+    _, r = _standardized(x, eps)
+    return r * (gamma * dy - (gamma * dy).mean(1, keepdim=True))
+
+
+def _with_sums(dy: Tensor, x: Tensor, gamma: Tensor, eps: float) -> Tensor:
+    x_hat, r = _standardized(x, eps)
+    dx_hat = gamma * dy
+    along = (dx_hat * x_hat).sum(1, keepdim=True)
+    return r * (dx_hat - dx_hat.sum(1, keepdim=True) - x_hat * along)
+
+
+sample_norm_backward = Exercise(
+    lambda dy, x, gamma, eps: _norm_backward(gamma * dy, x, eps),
+    cases=[
+        (_tensor([1, 0], [0, 2], [-1, 1], [0.5, 0]), _X, _GAMMA, _EPS),
+        (_tensor([1, 2, 3], [0, 1, -1]), _WIDE, _tensor(1, 2, -1), 0.5),
+    ],
+    mistakes=[
+        (
+            lambda dy, x, gamma, eps: gamma * _norm_backward(dy, x, eps),
+            "right if all of gamma is equal. You multiply by it at the end, outside the means. Do "
+            "the values that share a mean still share gamma?",
+        ),
+        (
+            lambda dy, x, gamma, eps: gamma * _norm_backward(dy, x, eps, dim=0),
+            "that is the gradient of BN: each column sums to 0. Which sums are 0 if each sample "
+            "is normalized?",
+        ),
+        (
+            lambda dy, x, gamma, eps: _norm_backward(dy, x, eps),
+            "gamma does not occur. Which gradient arrives at x_hat?",
+        ),
+        (
+            lambda dy, x, gamma, eps: gamma * dy * _standardized(x, eps)[1],
+            "you treat mean and variance as constants. Along which other paths does x reach y?",
+        ),
+        (
+            _without_mean_term,
+            "your gradient does not sum to 0 over the features. Which path leads through mu?",
+        ),
+        (
+            _without_scale_term,
+            "your gradient has a share along x_hat. Which path leads through the variance?",
+        ),
+        (
+            _with_sums,
+            "the two subtracted terms are C times too large. What does a mean pass to each of its "
+            "values?",
+        ),
+    ],
 )

@@ -33,11 +33,11 @@ def test_the_recipe_for_a_typo_changes_the_typo_alone(tmp_path: Path) -> None:
     (tmp_path / "chapters").mkdir()
     notebook = tmp_path / "chapters" / "06-lenet-cifar10.ipynb"
     original = shutil.copy(ROOT / "chapters" / notebook.name, notebook).read_text(encoding="utf-8")
-    assert original.count("how much faster") == 1
+    assert original.count("Trained badly") == 1
     recipe, _, check = commands("CONTRIBUTING.md", "Mend a typo").rpartition(".venv/bin/python -m")
     assert check.startswith(" tools.rules")
-    recipe = recipe.replace("${EDITOR:-nano}", "sed -i 's/how much faster/how much quicker/'")
+    recipe = recipe.replace("${EDITOR:-nano}", "sed -i 's/Trained badly/Badly trained/'")
     subprocess.run(recipe, shell=True, check=True, cwd=tmp_path, capture_output=True)
-    mended = original.replace("how much faster", "how much quicker")
+    mended = original.replace("Trained badly", "Badly trained")
     assert notebook.read_text(encoding="utf-8") == mended
     assert [path.name for path in notebook.parent.iterdir()] == [notebook.name]

@@ -1,8 +1,6 @@
 """Every exercise accepts its solution and answers each typical mistake with its own hint."""
 
 import importlib
-import inspect
-import symtable
 from types import ModuleType
 
 import nbformat
@@ -19,11 +17,9 @@ CHAPTERS = {
 MODULES = {slug: importlib.import_module(f"exercises.{slug}") for slug in CHAPTERS}
 
 
-def public_names(module: ModuleType) -> list[str]:
-    """Return the names that a module defines without a leading underscore, in their order."""
-    table = symtable.symtable(inspect.getsource(module), module.__name__, "exec")
-    imported = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_imported()}
-    return [name for name in vars(module) if name[0] != "_" and name not in imported]
+def names_of_exercises(module: ModuleType) -> list[str]:
+    """Return the names of the exercises of a module, in their order."""
+    return [name for name, value in vars(module).items() if isinstance(value, Exercise)]
 
 
 every_exercise = pytest.mark.parametrize(
@@ -31,7 +27,7 @@ every_exercise = pytest.mark.parametrize(
     [
         pytest.param(getattr(module, name), id=f"{slug}-{name}")
         for slug, module in MODULES.items()
-        for name in public_names(module)
+        for name in names_of_exercises(module)
     ],
 )
 
@@ -39,7 +35,7 @@ every_exercise = pytest.mark.parametrize(
 @pytest.mark.parametrize("slug", CHAPTERS)
 def test_a_module_defines_the_exercises_of_its_chapter_in_their_order(slug: str) -> None:
     found = exercises.exercises(nbformat.read(CHAPTERS[slug], as_version=4))
-    assert public_names(MODULES[slug]) == [exercise.check for exercise in found] != []
+    assert names_of_exercises(MODULES[slug]) == [exercise.check for exercise in found] != []
 
 
 def test_every_module_of_exercises_has_a_chapter() -> None:
