@@ -25,6 +25,7 @@ CHALLENGES = "chapters/challenges.toml"
 RESULTS = "chapters/challenges"  # a folder with one file for each notebook
 HELD = "held"
 SENTENCE = re.compile(r"^\s*# Claim: (.+)")
+LOOPS = (ast.For, ast.comprehension)
 COMMENT = re.compile(r"^\s*# (?!Claim:)(.+)")
 HARMLESS = ("exercises", "figures", "normlab.exercise", "normlab.style")  # to claims
 
@@ -111,15 +112,17 @@ def measured(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, int]]:
                 known |= _made(statement)
             elif not isinstance(statement, ast.Assert):
                 known -= _made(statement)
+            loops = [n.iter for n in ast.walk(statement) if isinstance(n, LOOPS)]
+            over = set().union(*(_used(loop) for loop in loops))
             for node in ast.walk(statement):
-                if isinstance(node, ast.Assert) and (drawn or _used(node) & known):
-                    yield cell, node.lineno
+                if isinstance(node, ast.Assert):
+                    if drawn or (_used(node) | over) & used & known:
+                        yield cell, node.lineno
 
 
-def _used(statement: ast.stmt) -> set[str]:
+def _used(statement: ast.AST) -> set[str]:
     """Return the names that a statement reads, without those that it binds for itself."""
-    loops = (ast.For, ast.comprehension)
-    targets = [n.target for n in ast.walk(statement) if isinstance(n, loops)]
+    targets = [n.target for n in ast.walk(statement) if isinstance(n, LOOPS)]
     if isinstance(statement, ast.FunctionDef):
         targets += statement.body
     bound = {n.id for t in targets for n in ast.walk(t) if _stores(n)}

@@ -98,6 +98,8 @@ def test_a_claim_without_sentence_or_assert_is_found(tmp_path, cell: str, compla
         ("r = []\nfor s in SEEDS:\n    r.append(s)\nassert r", True),
         ("def f(x):\n    return x * len(SEEDS)\nr = [f(1)]\nassert max(r) > 0", True),
         ("for s in SEEDS:\n    torch.manual_seed(s)\nassert torch.ones(1)", False),
+        ("a = f(SEEDS)\nfor a in 'ab':\n    assert a", False),
+        ("r = f(SEEDS)\nfor a in r:\n    assert a", True),
         ("SEEDS = range(3)\nr = fit(0)\nassert r", False),
         ("for seed in SEEDS:\n    f(seed)\nseed = 1\nassert seed", False),
         ("r = [f(name) for name in SEEDS]\nassert [name for name in 'ab']", False),
