@@ -113,11 +113,22 @@ def measured(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, int]]:
             elif not isinstance(statement, ast.Assert):
                 known -= _made(statement)
             loops = [n.iter for n in ast.walk(statement) if isinstance(n, LOOPS)]
-            over = set().union(*(_used(loop) for loop in loops))
+            over = set().union(*map(_looped, loops))
             for node in ast.walk(statement):
-                if isinstance(node, ast.Assert):
-                    if drawn or (_used(node) | over) & used & known:
-                        yield cell, node.lineno
+                if not isinstance(node, ast.Assert):
+                    continue
+                if drawn or (_used(node) | over) & used & known:
+                    yield cell, node.lineno
+
+
+def _looped(iterated: ast.expr) -> set[str]:
+    """Return the names over which a loop runs: `x`, `x.items()`, `zip(x, y)`."""
+    match iterated:
+        case ast.Name(id=name) | ast.Call(func=ast.Attribute(value=ast.Name(id=name))):
+            return {name}
+        case ast.Call(func=ast.Name(), args=args):
+            return set().union(*map(_looped, args))
+    return set()
 
 
 def _used(statement: ast.AST) -> set[str]:
