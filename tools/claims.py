@@ -139,7 +139,8 @@ def _used(statement: ast.AST) -> set[str]:
     bound = {n.id for t in targets for n in ast.walk(t) if _stores(n)}
     bound |= {n.arg for n in ast.walk(statement) if isinstance(n, ast.arg)}
     names = (n for n in ast.walk(statement) if isinstance(n, ast.Name))
-    return {n.id for n in names if isinstance(n.ctx, ast.Load)} - bound
+    one = {ast.unparse(n.value) for n in ast.walk(statement) if _is_first(n)}
+    return {n.id for n in names if isinstance(n.ctx, ast.Load)} - bound - one
 
 
 def _made(statement: ast.stmt) -> set[str]:
@@ -156,6 +157,11 @@ def _made(statement: ast.stmt) -> set[str]:
             case ast.Call(func=ast.Attribute(ast.Name(id=name), "append" | "extend" | "update")):
                 found.add(name)
     return found
+
+
+def _is_first(node: ast.AST) -> bool:
+    """Whether this is `networks[0]`: one network, of which facts hold and nothing is compared."""
+    return isinstance(node, ast.Subscript) and ast.unparse(node.slice) == "0"
 
 
 def _stores(node: ast.AST) -> bool:

@@ -100,6 +100,7 @@ def test_a_claim_without_sentence_or_assert_is_found(tmp_path, cell: str, compla
         ("for s in SEEDS:\n    torch.manual_seed(s)\nassert torch.ones(1)", False),
         ("a = f(SEEDS)\nfor a in 'ab':\n    assert a", False),
         ("r = f(SEEDS)\nfor a in r:\n    assert a", True),
+        ("nets = f(SEEDS)\nnet = nets[0]\nassert net", False),
         ("SEEDS = range(3)\nr = fit(0)\nassert r", False),
         ("for seed in SEEDS:\n    f(seed)\nseed = 1\nassert seed", False),
         ("r = [f(name) for name in SEEDS]\nassert [name for name in 'ab']", False),
