@@ -32,7 +32,7 @@ def anchor(cell: str) -> str:
 def summary(entries: list[Entry], folder: Path) -> list[str]:
     pairs, held = score()
     share = f", {100 * held / pairs:.0f} percent" if pairs else ""
-    return [f"{held:,} of {pairs:,} pairs of a claim and a challenge hold{share}."]
+    return [f"{held:,} of {pairs:,} pairs of a claim and a challenge that ran hold{share}."]
 
 
 def tables(entries: list[Entry], folder: Path) -> list[str]:

@@ -132,6 +132,19 @@ def test_a_missing_challenge_is_found(tmp_path: Path) -> None:
     ] * 3
 
 
+def test_a_notebook_may_be_pending_until_all_has_run(tmp_path: Path) -> None:
+    toml = CHALLENGES.replace("[01-a]", "[01-a]\npending = true")
+    path = write_book(tmp_path, *CELLS, toml=toml)
+    assert claims.complaints(path, tmp_path) == []
+    store(tmp_path, path, large="fell")
+    assert ["fell in 'large'" in line for line in claims.complaints(path, tmp_path)] == [
+        False,
+        True,
+    ]
+    store(tmp_path, path)
+    assert claims.complaints(path, tmp_path) == ["every challenge has run: nothing is pending"]
+
+
 def test_a_challenge_is_stale_after_a_change_of_code_and_not_of_a_comment(tmp_path: Path) -> None:
     path = write_book(tmp_path, *CELLS)
     store(tmp_path, path)
