@@ -104,7 +104,7 @@ def test_what_a_notebook_imports_is_named_or_installed(path: Path) -> None:
 # Runs in a process of its own: each chapter finds the parts of normlab that its notebook writes,
 # nothing else of it, and its cells print what a reader sees.
 READER = """
-import contextlib, importlib, io, json, sys
+import contextlib, importlib, io, json, sys, types
 from pathlib import Path
 
 def printed(cell, names):
@@ -118,7 +118,8 @@ for chapter in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
         del sys.modules[name]
     sys.path.insert(0, chapter["folder"])
     importlib.invalidate_caches()
-    names = {}
+    cells = sys.modules["cells"] = types.ModuleType("cells")  # pickle finds what they define
+    names = vars(cells)
     exec(chapter["imports"], names)
     module = names["exercises"]
     assert module.__file__.startswith(chapter["folder"]), module.__file__
