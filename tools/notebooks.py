@@ -65,9 +65,10 @@ def write_notebook(notebook: NotebookNode, path: Path) -> None:
     os.replace(part, path)
 
 
-def notebooks(root: Path = ROOT) -> list[Path]:
+def notebooks(root: Path | None = None) -> list[Path]:
     """Return the notebooks of the book: the chapters, then those of the appendix."""
-    return [p for part in ("chapters", "appendix") for p in sorted((root / part).glob("*.ipynb"))]
+    folders = [(root or ROOT) / part for part in ("chapters", "appendix")]
+    return [path for folder in folders for path in sorted(folder.glob("*.ipynb"))]
 
 
 def find(names: list[str]) -> list[Path]:
