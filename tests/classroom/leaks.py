@@ -16,6 +16,9 @@ LONG = 40  # characters that two authors do not write by chance
 SHARED = {
     "shape=(1,-1)+(1,)*(x.dim()-2)#[1,C,1,...]",
     "mean,var=x.mean(0),x.var(0,correction=0)",
+    "mean,var=x.mean(dims),x.var(dims,correction=0)",
+    "weight=nn.Parameter(torch.ones(num_features))",
+    "bias=nn.Parameter(torch.zeros(num_features))",
     "ours.load_state_dict(theirs.state_dict())",
     "os.replace(part,path)#onestep:theoldfileorthenewone",
 }
