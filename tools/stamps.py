@@ -1,15 +1,20 @@
 """The stamps of stored results: with which code, images and torch they were made.
 
-The code is that of the cells and of every module of the project that they import. It counts as
-syntax trees: a comment, a docstring or another layout changes no stamp, another colour does.
+The code is that of the cells and of every module of the project that they import, without the
+functions and classes whose names stand nowhere in it: a new layer changes no stamp of a notebook
+that does not use it. Code counts as syntax trees: a comment, a docstring or another layout changes
+no stamp, another colour does.
 """
 
 import ast
+import copy
 import hashlib
 import json
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 from nbformat import NotebookNode
 
@@ -40,17 +45,77 @@ def changes(notebook: NotebookNode, root: Path = ROOT) -> list[str]:
 
 
 def hashes(notebook: NotebookNode, root: Path = ROOT) -> dict[str, str]:
-    """Return a hash of the cells, and of every module and data file that they import."""
+    """Return a hash of the cells, of the used part of every module, and of the data files."""
     cells = code_cells(notebook)
     found = modules(*(cell.source for cell in cells), root=root)
+    texts = {name: path.read_text(encoding="utf-8") for name, path in found.items()}
+    read = {name: statements(texts[name]) for name in found if found[name].suffix == ".py"}
+    used = used_in([s for module in read.values() for s in module], names_in(map(parse, cells)))
+    code = {
+        name: "\n".join(s.text for s in module if s.binds is None or s.binds in used)
+        for name, module in read.items()
+    }
     # A string that begins a cell is no docstring: Jupyter shows it.
     own = "\n".join(dump(parse(cell).body) for cell in cells)
-    return {CELLS: short(own)} | {name: hash_of_file(path) for name, path in found.items()}
+    return {CELLS: short(own)} | {name: short(text) for name, text in (texts | code).items()}
 
 
-def hash_of_file(path: Path) -> str:
-    text = path.read_text(encoding="utf-8")
-    return short(module_as_text(text) if path.suffix == ".py" else text)
+class Statement(NamedTuple):
+    """A statement of a module: the name by which it is used, the names in it, its tree as text.
+
+    What binds no name always counts, and so does what is assigned or decorated: whatever it
+    calls may take note of it.
+    """
+
+    binds: str | None
+    names: frozenset[str]
+    text: str
+
+
+@cache
+def statements(code: str) -> tuple[Statement, ...]:
+    """Return the statements of a module, with one for each name that is imported or exported."""
+    found = []
+    for node in ast.parse(code).body:
+        match node:
+            case ast.Expr(value=ast.Constant(value=str())):  # a docstring
+                continue
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                for alias in aliases:
+                    one = copy.copy(node)
+                    one.names = [alias]
+                    binds = alias.asname or alias.name.split(".")[0]
+                    found.append(Statement(binds, frozenset({alias.name}), dump(one)))
+                continue
+            case ast.FunctionDef(decorator_list=[]) | ast.ClassDef(decorator_list=[]):
+                binds = node.name
+            case ast.Assign(targets=[ast.Name(id="__all__")]):
+                binds = "__all__"
+            case _:
+                binds = None
+        found.append(Statement(binds, frozenset(names_in([node])), dump(node)))
+    return tuple(found)
+
+
+def names_in(trees: Iterable[ast.AST]) -> set[str]:
+    """Return the names of variables, attributes and imports in syntax trees."""
+    found = set()
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
+                found.add(name)
+    return found
+
+
+def used_in(found: Iterable[Statement], names: set[str]) -> set[str]:
+    """Return these names and those in every statement that they reach, one through another."""
+    used, waiting = set(names), list(found)
+    while True:
+        reached = [s for s in waiting if s.binds is None or s.binds in used]
+        if not reached:
+            return used
+        waiting = [s for s in waiting if s not in reached]
+        used.update(*(s.names for s in reached))
 
 
 def digest(code: dict[str, str]) -> str:
@@ -61,11 +126,6 @@ def digest(code: dict[str, str]) -> str:
 def short(text: str) -> str:
     """Return 12 hexadecimal digits of the sha256 of a text, enough to see a change."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-@cache
-def module_as_text(code: str) -> str:
-    return dump(ast.parse(code))
 
 
 def dump(node: object) -> str:

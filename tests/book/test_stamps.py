@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tools import ROOT
 from tools.notebooks import notebooks
-from tools.stamps import changes, dump, hashes, module_as_text, short
+from tools.stamps import changes, dump, hashes, short
 
 STYLE = Path("src/normlab/style.py")
 
@@ -55,6 +55,48 @@ def test_comments_docstrings_and_layout_make_nothing_stale(stored, copy: Path) -
     assert style.count('"""') > 2
     (copy / STYLE).write_text(style.replace('"""', '"""Anew: ', 1), encoding="utf-8")
     assert {name: names for name, book in stored.items() if (names := changes(book, copy))} == {}
+
+
+def stale_after(stored: dict[str, NotebookNode], copy: Path, file: str, edit) -> set[str]:
+    """Return the notebooks that an edit of a file makes stale."""
+    path = copy / file
+    path.write_text(edit(path.read_text(encoding="utf-8")), encoding="utf-8")
+    return {name for name, notebook in stored.items() if changes(notebook, copy)}
+
+
+NEW = "\n\ndef brand_new(x):\n    return x\n\n\nclass BrandNew(nn.Module):\n    size = 1\n"
+
+
+def test_a_new_model_makes_nothing_stale(stored, copy: Path) -> None:
+    assert stale_after(stored, copy, "src/normlab/models.py", lambda code: code + NEW) == set()
+
+
+def test_a_new_layer_that_the_package_exports_makes_nothing_stale(stored, copy: Path) -> None:
+    stale_after(stored, copy, "src/normlab/layers.py", lambda code: code + NEW)
+    exported = "from normlab.layers import BrandNew\n__all__ = ['BrandNew']\n"
+    assert stale_after(stored, copy, "src/normlab/__init__.py", lambda code: code + exported) == (
+        set()
+    )
+
+
+def test_a_changed_model_makes_those_stale_that_use_it(stored, copy: Path) -> None:
+    stale = stale_after(
+        stored,
+        copy,
+        "src/normlab/models.py",
+        lambda code: code.replace("channels, 6, 5", "channels, 7, 5"),
+    )
+    assert "06-lenet-cifar10" in stale
+    assert "02-the-mathematics" not in stale
+
+
+DECORATED = "from normlab.layers import register\n\n\n@register\ndef brand_new(x):\n    return x\n"
+
+
+def test_what_is_decorated_counts_even_where_nobody_names_it(stored, copy: Path) -> None:
+    assert stale_after(stored, copy, "src/normlab/models.py", lambda code: code + DECORATED) >= {
+        "06-lenet-cifar10"
+    }
 
 
 def notebook(*cells: str) -> NotebookNode:
@@ -137,7 +179,7 @@ x[1:, ..., ::2], b"\xff", 1e400, 10**20, True
 
 def test_the_hash_is_that_of_every_version_of_python() -> None:
     """The tests run on 3.11, 3.12 and 3.13, and each must find these digits."""
-    assert short(module_as_text(EVERY_VERSION)) == "2239ec543ffd"
+    assert short(dump(ast.parse(EVERY_VERSION))) == "2239ec543ffd"
 
 
 PIECES = st.lists(st.text(alphabet="ab\"'\\{}é\n=[]()", max_size=4), max_size=3)
