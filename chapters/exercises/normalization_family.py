@@ -100,6 +100,11 @@ def _by_the_variance(x: Tensor, groups: int, eps: float) -> Tensor:
     return (centred / (rows.var(2, correction=0, keepdim=True) + eps)).reshape(x.shape)
 
 
+def _not_centred(x: Tensor, groups: int, eps: float) -> Tensor:
+    rows = x.reshape(len(x), groups, -1)
+    return (rows / torch.sqrt(rows.var(2, correction=0, keepdim=True) + eps)).reshape(x.shape)
+
+
 def _random(*shape: int, seed: int) -> Tensor:
     return 3 + 2 * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
@@ -156,6 +161,10 @@ normalize_groups = Exercise(
             "by its root?",
         ),
         (
+            _not_centred,
+            "the outputs of a group do not have the mean 0. What is subtracted before you divide?",
+        ),
+        (
             lambda x, groups, eps: _rows(x, x.shape[1] // groups, eps),
             "6 channels in 2 groups become 3 groups of 2. Which number is `groups`?",
         ),
@@ -210,6 +219,10 @@ masked_statistics = Exercise(
             lambda x, valid: (x.mean((0, 1)), x.var((0, 1), correction=0)),
             "whatever lies behind the end of a sequence still counts. Where does your answer use "
             "`valid`?",
+        ),
+        (
+            lambda x, valid: _masked_statistics(x, valid)[::-1],
+            "both numbers are there, in the other order. Which of the two comes first?",
         ),
         (
             _zeroed_statistics,
@@ -280,6 +293,10 @@ def _without_normalizing(content: Tensor, style: Tensor, eps: float) -> Tensor:
     return content * std + mean
 
 
+def _without_contrast(content: Tensor, style: Tensor, eps: float) -> Tensor:
+    return content - content.mean((2, 3), keepdim=True) + style.mean((2, 3), keepdim=True)
+
+
 def _by_variance(content: Tensor, style: Tensor, eps: float) -> Tensor:
     mean, std = _moments(style, (2, 3), eps)
     return F.instance_norm(content, eps=eps) * std**2 + mean
@@ -318,6 +335,11 @@ transfer_style = Exercise(
             _without_normalizing,
             "the content keeps its own contrast and adds the new one. What must happen to it "
             "first?",
+        ),
+        (
+            _without_contrast,
+            "the mean of each channel is that of the style, the contrast is still the content's. "
+            "What else makes the style?",
         ),
         (
             _by_variance,
