@@ -116,6 +116,7 @@ def _bn_case(training: bool, has_buffers: bool, track: bool) -> tuple[bool, bool
 bn_case = Exercise(
     _bn_case,
     cases=[(t, b, s) for t in (True, False) for b in (True, False) for s in (True, False)],
+    parts=("the answer on the batch", "the answer on the buffers"),
     mistakes=[
         (
             lambda t, b, s: (t or not s, t and b and s),
@@ -209,7 +210,7 @@ def _without_gradients(model: nn.Module, batches: Sequence[Tensor]) -> nn.Module
 _PARTS = {
     "the running mean": "running_mean",
     "the running variance": "running_var",
-    "the counter of batches": "num_batches_tracked",
+    "the counter": "num_batches_tracked",
 }
 
 
@@ -315,8 +316,8 @@ recalibrate = Exercise(
     tolerance=1e-5,
     parts=[
         *_PARTS,
-        "each momentum",
-        "the mode of each module",
+        "the momentum",
+        "the mode",
         "the value of the parameters",
         "requires_grad",
     ],
@@ -480,8 +481,9 @@ freeze_statistics = Exercise(
         ),
         (
             _unsavable,
-            "the layers stay frozen, and torch.save(model) fails: pickle cannot write a function "
-            "that is defined inside another, nor a lambda. Where would it have to stand?",
+            "the layers stay frozen, and the model cannot be saved and loaded: pickle looks for a "
+            "function under its name in a module. Is yours a lambda, a method, or defined inside "
+            "another? Where would it have to stand?",
         ),
         (
             _forgetful,
