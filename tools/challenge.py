@@ -26,6 +26,7 @@ from nbformat.v4 import new_code_cell
 
 from tools import ROOT
 from tools.claims import (
+    FELL,
     HELD,
     Challenge,
     claims,
@@ -109,7 +110,7 @@ def meet(path: Path, challenge: Challenge) -> dict:
     found = {}
     for claim in claims(notebook):
         held = printed.get(claim.key)
-        found[claim.key] = reason if held is None else HELD if held else "fell"
+        found[claim.key] = reason if held is None else HELD if held else FELL
     return {
         "challenge": challenge.digest,
         "code": code_of(notebook),

@@ -10,7 +10,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from tools.stamps import digest, hashes, short
 
 CHALLENGES = "chapters/challenges.toml"
 RESULTS = "chapters/challenges"  # a folder with one file for each notebook
-HELD = "held"
+HELD, FELL = "held", "fell"
 SENTENCE = re.compile(r"^\s*# Claim: (.+)")
 LOOPS = (ast.For, ast.comprehension)
 COMMENT = re.compile(r"^\s*# (?!Claim:)(.+)")
@@ -50,7 +50,8 @@ class Challenge:
         seeds: added to every seed.
         rate: a factor for the learning rate of every optimizer.
         set: Python expressions for constants that cells assign.
-        claims: keys of the claims that must meet it; without, all of the notebook.
+        claims: keys of the claims that it is made for; without, all of the notebook. Another that
+            falls in it counts as well.
     """
 
     name: str
@@ -61,7 +62,8 @@ class Challenge:
 
     @property
     def digest(self) -> str:
-        return short(json.dumps(asdict(self), sort_keys=True))
+        moved = {"seeds": self.seeds, "rate": self.rate, "set": self.set}
+        return short(json.dumps(moved, sort_keys=True))
 
 
 @dataclass(frozen=True)
@@ -219,8 +221,11 @@ def is_fresh(result: dict | None, notebook: NotebookNode, challenge: Challenge) 
     return result is not None and (result["code"], result["challenge"]) == now
 
 
-def must_meet(challenge: Challenge, found: Iterable[Claim]) -> list[Claim]:
-    return [claim for claim in found if not challenge.claims or claim.key in challenge.claims]
+def must_meet(challenge: Challenge, found: Iterable[Claim], results: dict) -> list[Claim]:
+    """Return the claims that a challenge is made for, and whatever else fell in it."""
+    said = results.get(challenge.name, {"claims": {}})["claims"]
+    wanted = {*challenge.claims, *(key for key in said if said[key] == FELL)}
+    return [claim for claim in found if not challenge.claims or claim.key in wanted]
 
 
 def complaints(path: Path, root: Path = ROOT) -> list[str]:
@@ -304,7 +309,7 @@ def _complaints_about_results(notebook, found, challenges, limits, results) -> I
         if not is_fresh(result, notebook, challenge):
             yield f"the challenge {challenge.name!r} is missing or stale: make challenge"
             continue
-        for claim in must_meet(challenge, found):
+        for claim in must_meet(challenge, found, results):
             held = result["claims"].get(claim.key) == HELD
             limited = any(x.claim == claim.key and challenge.name in x.challenges for x in limits)
             if held == limited:
@@ -321,7 +326,7 @@ def score(root: Path = ROOT) -> tuple[int, int]:
         found = claims(nbformat.read(path, as_version=4))
         results = read_results(path.stem, root)
         for challenge in read_challenges(root)[path.stem][0]:
-            for claim in must_meet(challenge, found) if challenge.name in results else []:
+            for claim in must_meet(challenge, found, results) if challenge.name in results else []:
                 pairs += 1
                 held += results[challenge.name]["claims"].get(claim.key) == HELD
     return pairs, held

@@ -62,7 +62,8 @@ def _table(entry: Entry, notebook: NotebookNode, found: list[Claim], folder: Pat
     for claim in found:
         cells = []
         for name, group in columns.items():
-            met = [c for c in group if claim in must_meet(c, found) and c.name in results]
+            run = [c for c in group if c.name in results]
+            met = [c for c in run if claim in must_meet(c, found, results)]
             held = {c.name: results[c.name]["claims"].get(claim.key) == HELD for c in met}
             cells.append(_named(held) if name == OTHER else _counted(held))
         own = [limit for limit in limits if limit.claim == claim.key]

@@ -174,6 +174,14 @@ def test_a_claim_that_fell_needs_a_limit_and_one_that_held_has_none(tmp_path: Pa
     assert ["held in 'rate × 3'" in line for line in claims.complaints(path, tmp_path)] == [True]
 
 
+def test_a_claim_counts_that_fell_where_nobody_expected_it(tmp_path: Path) -> None:
+    """A challenge is made for some claims; its settings may move others too."""
+    toml = CHALLENGES.replace('claims = ["claim"]', 'claims = ["another"]')
+    path = write_book(tmp_path, *CELLS, toml=toml)
+    store(tmp_path, path, large="fell")
+    assert any("claim fell in 'large'" in line for line in claims.complaints(path, tmp_path))
+
+
 @pytest.mark.parametrize(
     "old, new, complaint",
     [
