@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 Norm = Callable[[int], nn.Module]  # from the number of features to a layer
 
@@ -76,3 +77,119 @@ class LeNet5(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return logits [N, num_classes] for float images [N, channels, fig_size, fig_size]."""
         return self.layers(images)
+
+
+class Attention(nn.Module):
+    """Causal self-attention: every step of [N, T, width] looks at itself and the steps before it.
+
+    Args:
+        width: number of features; `heads` must divide it.
+        heads: number of heads.
+        qk_norm: makes the norm of the queries and that of the keys, from the features of a head;
+            None means none.
+    """
+
+    def __init__(self, width: int, heads: int, qk_norm: Norm | None = None) -> None:
+        super().__init__()
+        make = nn.Identity if qk_norm is None else qk_norm
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.q_norm, self.k_norm = make(width // heads), make(width // heads)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [N, T, width] for [N, T, width]."""
+        heads = self.qkv(x).unflatten(2, (3, self.heads, -1))  # [N, T, 3, heads, D]
+        q, k, v = heads.permute(2, 0, 3, 1, 4)  # each [N, heads, T, D]
+        q, k = self.q_norm(q), self.k_norm(k)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+class TransformerBlock(nn.Module):
+    """Attention, then an MLP of four times the width, each added to its input.
+
+    Args:
+        width: number of features.
+        heads: number of heads of the attention.
+        norm: makes a norm from the number of features; None means none.
+        place: "pre" normalizes what a branch reads, "post" the sum behind it.
+        qk_norm: as in `Attention`.
+
+    Raises:
+        ValueError: there is no such place.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        norm: Norm | None = nn.LayerNorm,
+        place: str = "pre",
+        qk_norm: Norm | None = None,
+    ) -> None:
+        if place not in ("pre", "post"):
+            raise ValueError(f"place is {place!r}: choose 'pre' or 'post'")
+        super().__init__()
+        make = nn.Identity if norm is None else norm
+        self.place = place
+        self.attention = Attention(width, heads, qk_norm)
+        hidden = nn.Linear(width, 4 * width), nn.ReLU()
+        self.mlp = nn.Sequential(*hidden, nn.Linear(4 * width, width))
+        self.norms = nn.ModuleList([make(width), make(width)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [N, T, width] for [N, T, width]."""
+        branches = self.attention, self.mlp
+        for norm, branch in zip(self.norms, branches, strict=True):
+            pre = self.place == "pre"
+            x = x + branch(norm(x)) if pre else norm(x + branch(x))
+        return x
+
+
+class Transformer(nn.Module):
+    """A small language model: logits of the next token for every step of a text.
+
+    The linear layers start as in `nn.Transformer`, by Glorot's rule, with biases of zero.
+
+    Args:
+        vocabulary: number of different tokens.
+        norm: makes a norm from the number of features; None means none.
+        place: of the norms in a block, "pre" or "post", see `TransformerBlock`.
+        final_norm: with "pre", put a norm before the head; with "post" there is one already.
+        width: number of features.
+        depth: number of blocks.
+        heads: number of heads of each attention.
+        context: largest number of tokens of a text.
+        qk_norm: as in `Attention`.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        norm: Norm | None = nn.LayerNorm,
+        place: str = "pre",
+        final_norm: bool = True,
+        width: int = 32,
+        depth: int = 2,
+        heads: int = 4,
+        context: int = 32,
+        qk_norm: Norm | None = None,
+    ) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(vocabulary, width)
+        self.positions = nn.Embedding(context, width)
+        block = width, heads, norm, place, qk_norm
+        self.blocks = nn.Sequential(*[TransformerBlock(*block) for _ in range(depth)])
+        last = norm is not None and final_norm and place == "pre"
+        self.final_norm = norm(width) if last else nn.Identity()
+        self.head = nn.Linear(width, vocabulary)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, text: Tensor) -> Tensor:
+        """Return logits [N, T, vocabulary] for tokens int64 [N, T]."""
+        x = self.tokens(text) + self.positions.weight[: text.shape[1]]  # [N, T, width]
+        return self.head(self.final_norm(self.blocks(x)))

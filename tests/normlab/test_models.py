@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from normlab import layers
-from normlab.models import LeNet5, mlp
+from normlab.models import LeNet5, Transformer, TransformerBlock, mlp
 from normlab.training import seed_everything
 
 WITH_BN = {"norm2d": nn.BatchNorm2d, "norm1d": nn.BatchNorm1d}
@@ -56,3 +56,52 @@ def test_an_mlp_normalizes_every_layer_but_the_last():
     model = mlp([2, 64, 32, 2], nn.BatchNorm1d, nn.Tanh)
     kinds = [type(m) for m in model.modules() if not list(m.children())]
     assert kinds == [*[nn.Linear, nn.BatchNorm1d, nn.Tanh] * 2, nn.Linear]
+
+
+@pytest.mark.parametrize("norm", [nn.LayerNorm, nn.RMSNorm, None])
+@pytest.mark.parametrize("place", ["pre", "post"])
+def test_a_transformer_is_causal_and_gives_logits_for_every_step(norm, place):
+    seed_everything(0)
+    model = Transformer(7, norm, place, width=8, heads=2, context=6)
+    text = torch.randint(7, (3, 6))
+    logits = model(text)
+    later = torch.cat([text[:, :4], (text[:, 4:] + 1) % 7], dim=1)
+    assert logits.shape == (3, 6, 7)
+    assert torch.allclose(model(later)[:, :4], logits[:, :4], atol=1e-6)
+    assert torch.allclose(model(text[:, :2]), logits[:, :2], atol=1e-6)
+
+
+def test_a_transformer_has_its_norms_where_its_arguments_put_them():
+    def norms(**options):
+        model = Transformer(7, nn.RMSNorm, width=8, heads=2, depth=3, **options)
+        return sum(isinstance(m, nn.RMSNorm) for m in model.modules())
+
+    assert [norms(), norms(final_norm=False), norms(place="post")] == [7, 6, 6]
+    assert norms(qk_norm=nn.RMSNorm) == 7 + 2 * 3
+
+
+@pytest.mark.parametrize("place", ["pre", "post"])
+def test_a_block_computes_what_that_of_torch_computes(place):
+    seed_everything(0)
+    ours = TransformerBlock(8, 2, place=place)
+    options = {"dropout": 0.0, "batch_first": True, "norm_first": place == "pre"}
+    theirs = nn.TransformerEncoderLayer(8, 2, 32, **options)
+    pairs = [
+        (theirs.linear1, ours.mlp[0]),
+        (theirs.linear2, ours.mlp[2]),
+        (theirs.norm1, ours.norms[0]),
+        (theirs.norm2, ours.norms[1]),
+        (theirs.self_attn.out_proj, ours.attention.out),
+    ]
+    for layer, own in pairs:
+        layer.load_state_dict(own.state_dict())
+    theirs.self_attn.in_proj_weight.data.copy_(ours.attention.qkv.weight)
+    theirs.self_attn.in_proj_bias.data.copy_(ours.attention.qkv.bias)
+    x = torch.randn(3, 5, 8)
+    mask = nn.Transformer.generate_square_subsequent_mask(5)
+    assert torch.allclose(theirs(x, mask, is_causal=True), ours(x), atol=1e-5)
+
+
+def test_an_unknown_place_is_an_error():
+    with pytest.raises(ValueError, match="'pre' or 'post'"):
+        Transformer(7, place="middle")
