@@ -4,18 +4,14 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from normlab.exercise import Exercise
-from normlab.functional import rms_norm
 from normlab.models import Transformer
 
 
 def _random(*shape: int, seed: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def _unit(x: Tensor) -> Tensor:
-    return rms_norm(x, x.shape[-1:])
 
 
 def _added(
@@ -30,11 +26,17 @@ def _added(
     return x + norm(branch(norm(x)))
 
 
-_BRANCH, _STREAM = (lambda x: x.roll(1, -1) * x.abs() + 0.5), 3 * _random(2, 5, 8, seed=0)
+def _branch() -> nn.Linear:
+    torch.manual_seed(0)
+    return nn.Linear(8, 8)
+
 
 add_branch = Exercise(
     _added,
-    cases=[(_STREAM, _BRANCH, _unit, place) for place in ("pre", "post", "inside", "both")],
+    cases=[
+        (3 * _random(2, 5, 8, seed=0), _branch(), nn.RMSNorm(8), place)
+        for place in ("pre", "post", "inside", "both")
+    ],
     tolerance=1e-4,
     mistakes=[
         (
@@ -133,6 +135,12 @@ qk_logits = Exercise(
         (
             lambda q, k, gamma_q, gamma_k, eps: q @ k.mT / q.shape[-1] ** 0.5,
             "these are the logits without QK-norm. What is done to q and k before the product?",
+        ),
+        (
+            lambda q, k, gamma_q, gamma_k, eps: (
+                F.rms_norm(q, gamma_q.shape, gamma_q, eps) @ k.mT / q.shape[-1] ** 0.5
+            ),
+            "your logits grow with the keys. Which of the two is normalized?",
         ),
         (
             lambda q, k, gamma_q, gamma_k, eps: (

@@ -20,27 +20,33 @@ _LINES = {
 
 def book() -> str:
     """Return some prose of the course, fixed once, so that no correction of it moves a result."""
-    return Path(__file__).with_name("book.txt").read_text(encoding="utf-8")
+    return Path(__file__).with_name("book.txt").read_text(encoding="utf-8").strip()
 
 
 def by_block(lines: Mapping[str, Tensor], ylabel: str) -> Figure:
-    """Draw a quantity over the blocks of a network, on a log axis: a line per seed.
+    """Draw a quantity over blocks, a line per seed: all networks, and those that have a norm.
 
     Args:
         lines: kind of network, which chooses colour and dash -> [seeds, blocks].
-        ylabel: label of the vertical axis.
+        ylabel: label of the vertical axes.
     """
-    figure, ax = plt.subplots()
-    for kind, values in lines.items():
-        color, dash = _LINES[kind]
-        blocks = np.arange(1, values.shape[1] + 1)
-        ax.plot(blocks, values.numpy().T, dash, color=color, lw=1.5)
-        end = (blocks[-1], values[:, -1].mean().item())
-        ax.annotate(kind, end, xytext=(6, 0), textcoords="offset points", va="center", color=color,
-                    fontweight="bold")  # fmt: skip
-    ax.set(yscale="log", xlabel="block", ylabel=ylabel)
-    ax.set_xticks([1, *range(6, len(blocks) + 1, 6)])
-    ax.minorticks_off()
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3))
+    for ax in axes:
+        for kind, values in lines.items():
+            if kind == "no norm" and ax is axes[1]:
+                continue
+            color, dash = _LINES[kind]
+            blocks = np.arange(1, values.shape[1] + 1)
+            ax.plot(blocks, values.numpy().T, dash, color=color, lw=1.5)
+            if kind == "no norm" or ax is axes[1]:
+                middle = values[:, len(blocks) // 2].max().item()
+                ax.annotate(kind, (len(blocks) / 2, middle), xytext=(0, 12), ha="center",
+                            textcoords="offset points", color=color, fontweight="bold")  # fmt: skip
+        ax.set_xlabel("block")
+        ax.set_xticks([1, *range(6, len(blocks) + 1, 6)])
+    axes[0].set(yscale="log", ylabel=ylabel)
+    axes[0].minorticks_off()
+    axes[1].set_ylim(bottom=0)
     return figure
 
 
@@ -62,7 +68,7 @@ def loss_maps(
         color = COLORS["plain"] if way == "no norm" else COLORS["LN"]
         for (i, j), value in np.ndenumerate(means):
             better = guess - value  # nan: it diverged
-            alpha = min(1, 0.25 + better) if better > 0.1 else 0
+            alpha = min(0.7, 0.2 + better) if better > 0.1 else 0
             ax.add_patch(plt.Rectangle((j, i), 1, 1, fc=color, ec=INK, lw=0.7, alpha=alpha))
             ax.add_patch(plt.Rectangle((j, i), 1, 1, fc="none", ec=INK, lw=0.7))
             text = f"{value:.2f}" if np.isfinite(value) else "diverged"
@@ -126,7 +132,10 @@ def by_rate(losses: Mapping[str, Sequence[float]], rates: Sequence[float], guess
     ax.set(xscale="log", xlabel="learning rate", ylabel="test loss (nats per character)")
     ax.set_xticks(rates, [f"{r:g}" for r in rates])
     ax.minorticks_off()
-    for way, (x, y, color) in ends.items():
-        ax.annotate(way, (x, y), xytext=(8, 0), textcoords="offset points", va="center",
+    ax.text(rates[0], guess, "a guess", va="bottom")
+    below = np.inf
+    for way, (x, y, color) in sorted(ends.items(), key=lambda end: -end[1][1]):
+        below = min(y, below - 0.045) if x == rates[-1] else y
+        ax.annotate(way, (x, below), xytext=(8, 0), textcoords="offset points", va="center",
                     color=color, fontweight="bold")  # fmt: skip
     return figure

@@ -21,6 +21,7 @@ from figures import (
     regularization,
     saving_and_loading,
     the_mathematics,
+    transformers,
     why_normalize,
 )
 from normlab import style
@@ -320,3 +321,39 @@ def test_spreads_are_drawn_layer_by_layer():
     ax = lenet_cifar10.spreads({"without BN": values}, ["conv1", "fc1"])
     assert [line.get_ydata().tolist() for line in ax.lines] == [[1, 0.1], [1, 0.2]]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["conv1", "fc1"]
+
+
+def test_the_text_of_the_book_is_fixed_and_plain():
+    text = transformers.book()
+    assert len(text) == 26_857 and text.isascii()
+
+
+def test_gradients_by_block_have_a_panel_without_the_plain_network():
+    lines = {kind: torch.rand(2, 12) for kind in ("pre-LN", "post-LN", "no norm")}
+    every, normed = transformers.by_block(lines, "length").axes
+    assert [len(every.lines), len(normed.lines)] == [6, 4]
+    assert every.get_yscale() == "log" and every.get_ylabel() == "length"
+    assert [text.get_text() for text in normed.texts] == ["pre-LN", "post-LN"]
+
+
+def test_a_loss_map_fills_what_is_better_than_a_guess():
+    losses = torch.tensor([[[2.5], [3.0]], [[2.7], [float("nan")]]])
+    figure = transformers.loss_maps(dict.fromkeys("abcd", losses), [2, 6], [0.01, 0.03], guess=3.0)
+    ax = figure.axes[0]
+    assert [text.get_text() for text in ax.texts] == ["2.50", "3.00", "2.70", "diverged", "a"]
+    assert [patch.get_alpha() > 0 for patch in ax.patches[::2]] == [True, False, True, False]
+
+
+def test_the_growth_of_logits_is_dashed_for_the_second_method():
+    lines = {(name, rate): [[3, 9], [3, 8]] for rate in (0.1, 0.3) for name in ("LN", "QK")}
+    for ax in transformers.growth(lines, 10).axes:
+        assert [line.get_linestyle() for line in ax.lines] == ["-", "-", "--", "--"]
+        assert ax.lines[0].get_xdata().tolist() == [0, 10]
+
+
+def test_losses_by_rate_name_each_line_where_it_ends():
+    losses = {"pre-LN": [2.6, 2.5], "no norm": [2.8, float("nan")], "DyT 1": [2.7, 2.51]}
+    [ax] = transformers.by_rate(losses, [0.01, 0.03], guess=3.0).axes
+    ends = {text.get_text(): text.xy for text in ax.texts if hasattr(text, "xy")}
+    assert ends["no norm"] == (0.01, 2.8) and ends["DyT 1"] == (0.03, 2.51)
+    assert ends["pre-LN"][1] < 2.5  # moved away from the other
