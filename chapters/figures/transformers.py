@@ -39,9 +39,8 @@ def by_block(lines: Mapping[str, Tensor], ylabel: str) -> Figure:
             blocks = np.arange(1, values.shape[1] + 1)
             ax.plot(blocks, values.numpy().T, dash, color=color, lw=1.5)
             if kind == "no norm" or ax is axes[1]:
-                middle = values[:, len(blocks) // 2].max().item()
-                ax.annotate(kind, (len(blocks) / 2, middle), xytext=(0, 12), ha="center",
-                            textcoords="offset points", color=color, fontweight="bold")  # fmt: skip
+                place = {"no norm": (0.6, 0.8), "post-LN": (0.25, 0.9), "pre-LN": (0.6, 0.06)}
+                ax.text(*place[kind], kind, color=color, fontweight="bold", transform=ax.transAxes)
         ax.set_xlabel("block")
         ax.set_xticks([1, *range(6, len(blocks) + 1, 6)])
     axes[0].set(yscale="log", ylabel=ylabel)
