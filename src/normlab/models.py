@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 Norm = Callable[[int], nn.Module]  # from the number of features to a layer
 
@@ -102,7 +101,7 @@ class Attention(nn.Module):
         heads = self.qkv(x).unflatten(2, (3, self.heads, -1))  # [N, T, 3, heads, D]
         q, k, v = heads.permute(2, 0, 3, 1, 4)  # each [N, heads, T, D]
         q, k = self.q_norm(q), self.k_norm(k)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
