@@ -213,12 +213,12 @@ DebiasedNorm = Exercise(
     observe=_observe_norm,
     parts=(
         "the output in training",
-        "the output in eval mode after one batch",
-        "the output in eval mode after two batches",
-        "the output in eval mode after three batches",
-        "the output of a new layer in eval mode",
-        "the output of a layer that was saved and loaded",
-        "the number of tensors that require a gradient",
+        "eval mode after one batch",
+        "eval mode after two",
+        "eval mode after three",
+        "a new layer in eval mode",
+        "a saved and loaded layer",
+        "what requires a gradient",
     ),
     tolerance=1e-4,  # float32, in whatever order an answer computes
     mistakes=[

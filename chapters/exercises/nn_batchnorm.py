@@ -422,7 +422,7 @@ def _after_training(model: nn.Module) -> list[Tensor]:
         torch.cat(remembered) if remembered else torch.zeros(0),
         torch.tensor(moved),
         torch.tensor([bn.training for bn in layers]),
-        torch.tensor([m.training for m in model.modules() if isinstance(m, nn.Dropout)]),
+        torch.tensor([m.training * m.p for m in model.modules() if isinstance(m, nn.Dropout)]),
         *_learned(model),
     ]
 
@@ -497,7 +497,7 @@ freeze_statistics = Exercise(
         "the memory of the buffers",
         "the list of buffers that move after model.train()",
         "the mode of the BN layers after model.train()",
-        "the mode of dropout after model.train()",
+        "dropout after model.train()",
         "the value of the parameters",
         "requires_grad",
         "the list of buffers that move in a deep copy",
