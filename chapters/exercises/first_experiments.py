@@ -92,12 +92,13 @@ paired_factors = Exercise(
             "you return the factors of all seeds. Which two of them bound the spread?",
         ),
     ],
+    parts=("the smallest factor", "the largest factor"),
 )
 
 
 rate_for_mean = Exercise(
     lambda rate, shape: rate * math.prod(shape),
-    cases=[(0.001, (1000, 3)), (0.1, (8, 1)), (0.02, (64, 10))],
+    cases=[(0.001, (1000, 3)), (0.1, (8, 1)), (0.02, (64, 10)), (0.05, (4, 3, 5))],
     mistakes=[
         (
             lambda rate, shape: rate / math.prod(shape),
