@@ -22,6 +22,7 @@ from figures import (
     saving_and_loading,
     the_mathematics,
     transformers,
+    why_it_works,
     why_normalize,
 )
 from normlab import style
@@ -357,3 +358,37 @@ def test_losses_by_rate_name_each_line_where_it_ends():
     ends = {text.get_text(): text.xy for text in ax.texts if hasattr(text, "xy")}
     assert ends["no norm"] == (0.01, 2.8) and ends["DyT 1"] == (0.03, 2.51)
     assert ends["pre-LN"][1] < 2.5  # moved away from the other
+
+
+RATES = {"without BN": {0.1: [90, 94], 1: [10, 12]}, "with BN": {0.1: [95, 97], 1: [97, 98]}}
+
+
+def test_accuracies_by_rate_have_a_dot_per_seed_and_a_line_per_method():
+    figure = why_it_works.accuracy_by_rate({"MLP": RATES, "CNN": RATES}, guess=10)
+    for ax in figure.axes:
+        assert len(ax.lines) == 2 * (2 + 1) + 1  # dots, a line, and that of a guess
+    written = {text.get_text() for text in figure.axes[0].texts}
+    assert {"without BN", "with BN"} <= written
+
+
+def test_a_point_of_loss_and_movement_is_labelled_in_each_panel():
+    points = {"with BN": (0.001, 0.02), "noise 1": (2.0, 0.3), "LN": (0.3, 0.1)}
+    figure = why_it_works.loss_by_shift({"a": points, "b": points, "c": points})
+    *panels, empty = figure.axes
+    assert [len(ax.lines) for ax in panels] == [3, 3, 3] and not empty.axison
+    assert all(set(points) <= {text.get_text() for text in ax.texts} for ax in panels)
+
+
+def test_every_kind_and_setting_is_a_point_between_the_lines_of_constant_products():
+    points = {"with BN": [(2.0, 1.0), (6.0, 0.3)], "others": [(15.0, 0.1)]}
+    ax = why_it_works.rate_by_smoothness(points, [1, 2]).axes[0]
+    assert [len(line.get_xdata()) for line in ax.lines] == [2, 1, 2, 2]
+    x, y = ax.lines[-1].get_data()
+    assert np.allclose(x * y, 2)
+
+
+def test_channel_means_have_a_line_per_seed_and_one_for_their_mean():
+    lines = {"without BN": [[1, 2, 3], [1, 2, 4]], "with BN": [[1, 1, 1], [1, 1, 2]]}
+    ax = why_it_works.means_by_layer({"MLP": lines}).axes[0]
+    assert [list(line.get_ydata()) for line in ax.lines[:3]] == [[1, 2, 3], [1, 2, 4], [1, 2, 3.5]]
+    assert list(ax.get_xticks()) == [1, 2, 3]

@@ -1,0 +1,138 @@
+"""The figures that only this chapter draws."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from normlab.style import COLORS, INK, WIDTH, heading, label_ends
+
+
+def accuracy_by_rate(
+    panels: Mapping[str, Mapping[str, Mapping[float, Sequence[float]]]],
+    guess: float,
+    xlabel: str = "learning rate",
+) -> Figure:
+    """Draw test accuracies over learning rates: dots for seeds, lines through their means.
+
+    Args:
+        panels: label of the panel -> name of the method -> rate -> percent, one per seed.
+        guess: percent that a guess gets right.
+        xlabel: what the rates are.
+    """
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(WIDTH, 3.0), sharex=True, sharey=True, squeeze=False
+    )
+    for ax, (network, lines) in zip(axes[0], panels.items(), strict=True):
+        for name, by_rate in lines.items():
+            for rate, found in by_rate.items():
+                ax.plot([rate] * len(found), found, "o", color=COLORS[name], alpha=0.5, ms=4)
+            means = [np.mean(found) for found in by_rate.values()]
+            ax.plot(list(by_rate), means, color=COLORS[name])
+        ax.axhline(guess, color=INK, lw=1, ls=":")
+        ax.set_xscale("log")
+        ax.set_xticks(list(by_rate), [f"{rate:g}" for rate in by_rate])
+        ax.set_xticks([], minor=True)
+        heading(ax, network)
+    axes[0, 0].set_ylabel("test accuracy (%)")
+    axes[0, 0].set_ylim(0, 104)
+    figure.supxlabel(xlabel, color=INK)
+    for name, by_rate in next(iter(panels.values())).items():
+        rate, mean = max(by_rate), np.mean(by_rate[max(by_rate)])
+        axes[0, 0].annotate(
+            name, (rate, mean), xytext=(0, -20 if mean > 80 else 10), ha="right",
+            textcoords="offset points", color=COLORS[name], fontweight="bold",
+        )  # fmt: skip
+    return figure
+
+
+def loss_by_shift(panels: Mapping[str, Mapping[str, tuple[float, float]]]) -> Figure:
+    """Draw the loss of each network over the movement of its distributions, a panel per setting.
+
+    Args:
+        panels: setting -> short name -> (movement, loss), drawn on log axes.
+    """
+    rows = -(-len(panels) // 2)
+    figure, axes = plt.subplots(
+        rows, 2, figsize=(WIDTH, 0.4 + 2.7 * rows), sharex=True, sharey=True, squeeze=False
+    )
+    for ax, (setting, points) in zip(axes.flat, panels.items(), strict=False):
+        for name, (x, y) in points.items():
+            color = _color(name)
+            ax.plot(x, y, "o", color=color, ms=5)
+            left, below = name == "LN", name in ("LN", "L1")
+            ax.annotate(name, (x, y), xytext=(-4 if left else 4, -11 if below else 3),
+                        textcoords="offset points", color=color, fontsize="small",
+                        ha="right" if left else "left")  # fmt: skip
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        heading(ax, setting)
+    for ax in axes.flat[len(panels) :]:
+        ax.axis("off")
+        axes.flat[1].tick_params(labelbottom=True)
+    axes.flat[0].margins(0.25, 0.12)
+    figure.supxlabel("movement of the means in a step (units of the spread)", color=INK)
+    figure.supylabel("training loss", color=INK)
+    return figure
+
+
+def rate_by_smoothness(
+    points: Mapping[str, Sequence[tuple[float, float]]], products: Sequence[float]
+) -> Figure:
+    """Draw the best rate of each network over its effective smoothness, on log axes.
+
+    Args:
+        points: short name -> (beta, rate), one per kind and setting.
+        products: rate times beta is constant on the dotted lines.
+    """
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.6))
+    everything = np.array([point for found in points.values() for point in found])  # [P, 2]
+    low, high = everything.min(0) / 1.6, everything.max(0) * 1.6
+    for name, found in points.items():
+        color = _color(name)
+        ax.plot(*np.transpose(found), "o", color=color, ms=7, alpha=0.7)
+    beta = np.geomspace(low[0], high[0], 2)
+    for product in products:
+        ax.plot(beta, product / beta, ":", color=INK, lw=1.4)
+        end = min(high[0], product / low[1])
+        ax.annotate(f"{product:g}", (end, product / end), color=INK, ha="right", va="bottom")
+    ax.set(xscale="log", yscale="log", xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    ax.set_xticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
+    ax.set_yticks([0.1, 0.3, 1, 3], ["0.1", "0.3", "1", "3"])
+    ax.minorticks_off()
+    ax.set_xlabel("effective smoothness β along the step")
+    ax.set_ylabel("best learning rate")
+    for i, name in enumerate(("without BN", "with BN", "others")):
+        ax.text(0.02, 0.19 - 0.08 * i, name, color=_color(name), fontweight="bold",
+                transform=ax.transAxes)  # fmt: skip
+    return figure
+
+
+def means_by_layer(panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]) -> Figure:
+    """Draw the size of the channel means over the layers, a panel per network.
+
+    Args:
+        panels: name of the network -> name of the method -> values [seeds, layers].
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 2.8), sharey=True, squeeze=False)
+    for ax, (network, lines) in zip(axes[0], panels.items(), strict=True):
+        ends = {}
+        for name, runs in lines.items():
+            layers = np.arange(1, len(runs[0]) + 1)
+            ax.plot(layers, np.transpose(runs), color=COLORS[name], lw=0.9, alpha=0.6)
+            mean = np.mean(runs, axis=0)
+            ax.plot(layers, mean, color=COLORS[name], lw=2.4)
+            ends[name] = (layers[-1], mean[-1])
+        ax.set_xticks(layers)
+        ax.set_xlabel("layer")
+        heading(ax, network)
+    label_ends(axes[0, -1], ends)
+    axes[0, 0].set_ylabel("channel mean / spread")
+    axes[0, 0].set_ylim(bottom=0)
+    return figure
+
+
+def _color(name: str) -> str:
+    """Return the colour of a method; what has none in this book is grey."""
+    return COLORS.get(name, COLORS["with BN"] if name.startswith("noise") else INK)
