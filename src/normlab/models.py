@@ -78,6 +78,126 @@ class LeNet5(nn.Module):
         return self.layers(images)
 
 
+def he_conv(before: int, after: int, size: int, stride: int = 1, bias: bool = True) -> nn.Conv2d:
+    """Make a convolution that keeps height and width at stride 1, with weights for a ReLU after it.
+
+    The weights are normal with variance 2 / inputs, the bias is zero and draws no random number.
+    """
+    sizes = {"kernel_size": size, "stride": stride, "padding": size // 2}
+    layer = nn.utils.skip_init(nn.Conv2d, before, after, **sizes, bias=bias)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a shortcut: [N, before, H, W] to [N, after, H / stride, W / stride].
+
+    Args:
+        before: channels of the input.
+        after: channels of the output.
+        stride: of the first convolution, and of the shortcut.
+        norm: makes the layer at each convolution from its channels; None means none. With a norm
+            the convolutions have no bias.
+        preactivate: norm and ReLU stand before each convolution, and none behind the sum.
+        scale: first value of a learned factor of the branch; None means no factor.
+
+    Source: `torchvision.models.resnet.BasicBlock`; with `preactivate`, He et al. 2016b; the factor
+    is SkipInit of De & Smith 2020.
+    """
+
+    def __init__(
+        self,
+        before: int,
+        after: int,
+        stride: int = 1,
+        norm: Norm | None = None,
+        preactivate: bool = False,
+        scale: float | None = None,
+    ) -> None:
+        super().__init__()
+        bias, make = norm is None, norm or (lambda channels: nn.Identity())
+        one, two = he_conv(before, after, 3, stride, bias), he_conv(after, after, 3, 1, bias)
+        self.shortcut, self.last = nn.Identity(), nn.ReLU()
+        if before != after or stride != 1:
+            match = he_conv(before, after, 1, stride, bias)
+            match.weight.data /= 2**0.5  # no ReLU comes between
+            self.shortcut = match if preactivate else nn.Sequential(match, make(after))
+        if preactivate:
+            self.branch = nn.Sequential(make(before), nn.ReLU(), one, make(after), nn.ReLU(), two)
+            self.last = nn.Identity()
+        else:
+            self.branch = nn.Sequential(one, make(after), nn.ReLU(), two, make(after))
+        self.scale = None if scale is None else nn.Parameter(two.weight.new_tensor(scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the shortcut plus the branch."""
+        change = self.branch(x)
+        if self.scale is not None:
+            change = self.scale * change
+        return self.last(self.shortcut(x) + change)
+
+
+class ResNet(nn.Module):
+    """A residual network for small images [N, channels, H, W]; returns logits [N, num_classes].
+
+    Args:
+        depth: 6n + 2 layers with weights: n blocks in each of three stages, first and last layer.
+        norm: makes the normalization layers from a number of channels; None means none.
+        widths: channels of the three stages; the second and third halve height and width.
+        zero_init_residual: the last layer of each branch, a norm or a convolution, begins with zero
+            as its weight.
+        preactivate: norm and ReLU stand before each convolution.
+        scale: first value of a learned factor of each branch; None means no factor.
+        channels: image channels, 3 for colour.
+        num_classes: number of logits.
+
+    Raises:
+        ValueError: `depth` is not 8, 14, 20, ...
+
+    Source: He et al. 2016, for CIFAR-10; shortcuts that change shape are convolutions, as in
+    torchvision.
+    """
+
+    def __init__(
+        self,
+        depth: int = 8,
+        norm: Norm | None = None,
+        *,
+        widths: Sequence[int] = (16, 32, 64),
+        zero_init_residual: bool = False,
+        preactivate: bool = False,
+        scale: float | None = None,
+        channels: int = 3,
+        num_classes: int = 10,
+    ) -> None:
+        super().__init__()
+        if depth < 8 or depth % 6 != 2:
+            raise ValueError(f"depth={depth} is not 6n + 2: pass 8, 14, 20, ...")
+        options = {"norm": norm, "preactivate": preactivate, "scale": scale}
+        ends = lambda width: [*([norm(width)] if norm else []), nn.ReLU()]  # noqa: E731
+        before, blocks = widths[0], []
+        first = he_conv(channels, before, 3, bias=norm is None)
+        self.stem = nn.Sequential(first, *([] if preactivate else ends(before)))
+        for stage, after in enumerate(widths):
+            for i in range(depth // 6):
+                stride = 2 if stage > 0 and i == 0 else 1
+                blocks.append(ResidualBlock(before, after, stride, **options))
+                before = after
+        self.blocks = nn.Sequential(*blocks)
+        pool = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, num_classes)
+        self.head = nn.Sequential(*(ends(before) if preactivate else []), *pool)
+        if zero_init_residual:
+            for block in blocks:
+                last = [layer for layer in block.branch if hasattr(layer, "weight")][-1]
+                nn.init.zeros_(last.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits [N, num_classes] for float images [N, channels, H, W]."""
+        return self.head(self.blocks(self.stem(images)))
+
+
 class Attention(nn.Module):
     """Causal self-attention: every step of [N, T, width] looks at itself and the steps before it.
 

@@ -19,6 +19,7 @@ from figures import (
     nn_batchnorm,
     normalization_family,
     regularization,
+    residual_networks,
     saving_and_loading,
     the_mathematics,
     transformers,
@@ -392,3 +393,23 @@ def test_channel_means_have_a_line_per_seed_and_one_for_their_mean():
     ax = why_it_works.means_by_layer({"MLP": lines}).axes[0]
     assert [list(line.get_ydata()) for line in ax.lines[:3]] == [[1, 2, 3], [1, 2, 4], [1, 2, 3.5]]
     assert list(ax.get_xticks()) == [1, 2, 3]
+
+
+def test_lines_through_depth_have_a_median_and_a_name_at_the_end():
+    lines = {"BN": [[1, 2], [1, 4], [1, 3]], "no norm": [[1, 50], [1, 70], [1, 60]]}
+    [ax] = residual_networks.through_depth(lines, [8, 56], "layers", "gradient").axes
+    assert ax.get_yscale() == "log"
+    assert [line.get_ydata().tolist() for line in ax.lines[3::4]] == [[1, 3], [1, 60]]
+    assert [text.get_text() for text in ax.texts] == ["BN", "no norm"]
+    assert ax.texts[0].get_color() == style.COLORS["BN"]
+
+
+def test_accuracies_have_a_row_for_each_method_and_rings_for_the_second_test():
+    rows = {
+        "BN": {"mixed": [40, 42], "sorted": [14, 16]},
+        "GN": {"mixed": [35, 35], "sorted": [35]},
+    }
+    [ax] = residual_networks.accuracies(rows).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["BN", "GN"]
+    dots = [line for line in ax.lines if line.get_marker() == "o" and len(line.get_xdata())]
+    assert [dot.get_markerfacecolor() == "none" for dot in dots] == [False, True] * 2

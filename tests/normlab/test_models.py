@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from normlab import layers
-from normlab.models import LeNet5, Transformer, TransformerBlock, mlp
+from normlab.models import LeNet5, ResidualBlock, ResNet, Transformer, TransformerBlock, mlp
 from normlab.training import seed_everything
 
 WITH_BN = {"norm2d": nn.BatchNorm2d, "norm1d": nn.BatchNorm1d}
@@ -105,3 +105,123 @@ def test_a_block_computes_what_that_of_torch_computes(place):
 def test_an_unknown_place_is_an_error():
     with pytest.raises(ValueError, match="'pre' or 'post'"):
         Transformer(7, place="middle")
+
+
+class BasicBlock(nn.Module):
+    """The block of torchvision's ResNets, with its names and its order of construction."""
+
+    def __init__(self, inplanes: int, planes: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inplanes, planes, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.downsample = None
+        if stride != 1 or inplanes != planes:
+            match = nn.Conv2d(inplanes, planes, 1, stride, bias=False)
+            self.downsample = nn.Sequential(match, nn.BatchNorm2d(planes))
+
+    def forward(self, x):
+        identity = x if self.downsample is None else self.downsample(x)
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        out += identity
+        return self.relu(out)
+
+
+def torchvision_style(depth: int) -> nn.Sequential:
+    layers = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    before = 16
+    for planes in (16, 32, 64):
+        for i in range((depth - 2) // 6):
+            layers.append(BasicBlock(before, planes, 2 if planes > 16 and i == 0 else 1))
+            before = planes
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
+ORDER = {"branch.0": 0, "branch.1": 1, "branch.3": 2, "branch.4": 3, "shortcut": 4}
+
+
+def in_their_order(model: ResNet) -> list[torch.Tensor]:
+    """Return parameters and buffers as torchvision lists them: each branch before its shortcut."""
+
+    def place(name: str) -> tuple[int, int]:
+        if name.startswith("blocks"):
+            _, number, part = name.split(".", 2)
+            return 1 + int(number), next(n for key, n in ORDER.items() if part.startswith(key))
+        return (0, 0) if name.startswith("stem") else (1000, 0)
+
+    state = model.state_dict()
+    return [state[name] for name in sorted(state, key=place)]
+
+
+@pytest.mark.parametrize("depth", [8, 14])
+def test_a_resnet_computes_what_a_network_of_torchvisions_blocks_computes(depth):
+    seed_everything(0)
+    ours, theirs = ResNet(depth, nn.BatchNorm2d), torchvision_style(depth)
+    for tensor in ours.state_dict().values():
+        if tensor.dim() == 1:  # gammas, betas and statistics that are not those of a new layer
+            nn.init.uniform_(tensor, 0.5, 1.5)
+    names = theirs.state_dict()
+    theirs.load_state_dict(dict(zip(names, in_their_order(ours), strict=True)))
+    images = torch.randn(4, 3, 32, 32)
+    for mode in (True, False):
+        results = []
+        for model in (ours.train(mode), theirs.train(mode)):
+            model.zero_grad()
+            outputs = model(images)
+            outputs.square().sum().backward()
+            results.append((outputs, next(model.parameters()).grad))
+        for a, b in zip(*results, strict=True):
+            assert torch.allclose(a, b, rtol=1e-4, atol=1e-4)
+    assert parameters(ours) == parameters(theirs)
+
+
+def test_resnet_8_and_14_have_their_number_of_parameters():
+    assert [parameters(ResNet(depth, nn.BatchNorm2d)) for depth in (8, 14)] == [78_042, 175_258]
+
+
+def test_convolutions_have_a_bias_where_no_norm_follows():
+    for norm, biased in ((None, True), (nn.BatchNorm2d, False)):
+        convs = [m for m in ResNet(8, norm).modules() if isinstance(m, nn.Conv2d)]
+        assert len(convs) == 9 and all((c.bias is not None) == biased for c in convs)
+
+
+def test_the_same_seed_gives_a_resnet_the_same_weights_with_any_norm_and_order():
+    weights = []
+    for options in ({}, {"norm": nn.BatchNorm2d}, {"preactivate": True}, {"scale": 0.0}):
+        seed_everything(3)
+        weights.append([p for p in ResNet(8, **options).parameters() if p.dim() > 1])
+    for others in weights[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(weights[0], others, strict=True))
+
+
+@pytest.mark.parametrize("preactivate", [True, False])
+@pytest.mark.parametrize("norm", [None, nn.BatchNorm2d, lambda c: nn.GroupNorm(4, c)])
+def test_zero_init_residual_makes_each_block_begin_as_its_shortcut(norm, preactivate):
+    model = ResNet(14, norm, zero_init_residual=True, preactivate=preactivate)
+    x = torch.randn(2, 16, 8, 8).relu()
+    assert torch.equal(model.blocks[0](x), x)
+    assert model.blocks[2].branch(x).abs().max() == 0
+
+
+def test_a_scale_of_zero_makes_a_block_begin_as_its_shortcut_and_learns():
+    block = ResidualBlock(4, 4, scale=0.0)
+    x = torch.randn(2, 4, 8, 8).relu()
+    assert torch.equal(block(x), x)
+    block(x).square().sum().backward()
+    assert block.scale.grad != 0
+
+
+def test_a_preactivated_stream_is_a_sum():
+    block = ResidualBlock(4, 4, norm=nn.BatchNorm2d, preactivate=True)
+    x = torch.randn(2, 4, 8, 8)
+    assert torch.equal(block(x), x + block.branch(x))
+    assert type(ResNet(8, nn.BatchNorm2d, preactivate=True).head[0]) is nn.BatchNorm2d
+
+
+@pytest.mark.parametrize("depth", [2, 7, 10, 18, -4])
+def test_a_depth_that_is_not_6n_plus_2_is_refused(depth):
+    with pytest.raises(ValueError, match="6n \\+ 2"):
+        ResNet(depth)
