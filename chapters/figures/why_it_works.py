@@ -62,7 +62,8 @@ def loss_by_shift(panels: Mapping[str, Mapping[str, tuple[float, float]]]) -> Fi
             color = _color(name)
             ax.plot(x, y, "o", color=color, ms=5)
             left, below = name == "LN", name in ("LN", "L1")
-            ax.annotate(name, (x, y), xytext=(-4 if left else 4, -11 if below else 3),
+            above = 8 if name == "without BN" else 3
+            ax.annotate(name, (x, y), xytext=(-4 if left else 4, -11 if below else above),
                         textcoords="offset points", color=color, fontsize="small",
                         ha="right" if left else "left")  # fmt: skip
         ax.set_xscale("log")
