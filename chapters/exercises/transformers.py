@@ -224,7 +224,10 @@ def _decays(model: nn.Module) -> list[bool]:
 def _models() -> list[nn.Module]:
     torch.manual_seed(0)
     images = nn.Sequential(
-        nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.LayerNorm([4, 6, 6])
+        nn.Conv2d(3, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.LayerNorm([4, 6, 6]),
+        nn.LayerNorm([6, 6]),
     )
     return [Transformer(5, width=8, depth=1), Transformer(5, nn.RMSNorm, width=8, depth=1), images]
 
