@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+from nbformat.reader import NotJSONError
 from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde, GenerateFeedback
 from nbgrader.utils import is_grade, is_solution
@@ -66,8 +67,10 @@ def grade_one(course: Course, assignment: str, student: str) -> dict:
 
 def answers(course: Course, assignment: str, student: str) -> dict[str, str]:
     """Return the answers of a graded submission that a person marks, by their grade id."""
-    path = course.autograded(assignment, student)
-    cells = nbformat.read(path, as_version=4).cells if path.exists() else []
+    try:
+        cells = nbformat.read(course.autograded(assignment, student), as_version=4).cells
+    except (FileNotFoundError, NotJSONError):  # not graded yet, or a run was killed in writing
+        cells = []
     return {
         cell.metadata.nbgrader.grade_id: cell.source
         for cell in cells
