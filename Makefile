@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 COLAB := $(VENV)/colab/.ready
 OLDEST := $(VENV)/oldest/bin/python
 OLDEST_TORCH := $(shell sed -n 's/.*"torch>=\([0-9.]*\)".*/\1/p' pyproject.toml)
-GROUPS := $(foreach group,book test teach dev,--group $(group))
+GROUPS := $(foreach group,book test teach deploy dev,--group $(group))
 
 # Kernels of this environment come before those in the user's home.
 export JUPYTER_PREFER_ENV_PATH := 1

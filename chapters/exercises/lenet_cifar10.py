@@ -17,7 +17,7 @@ def _flat_features(fig_size: int, padding: int) -> int:
 
 flat_features = Exercise(
     _flat_features,
-    cases=[(32, 0), (28, 0), (28, 2), (32, 2), (79, 1)],
+    cases=[(32, 0), (28, 0), (28, 2), (32, 2), (79, 1), (34, 0)],
     mistakes=[
         (
             lambda f, p: (((f + 2 * p - 4) // 2 - 4) // 2) ** 2,
@@ -47,6 +47,10 @@ flat_features = Exercise(
             lambda f, p: 16 * (((f + 2 * p - 4) / 2 - 4) / 2) ** 2,
             "an image has no half pixels. What does pooling do with an odd last row?",
         ),
+        (
+            lambda f, p: 16 * round((round((f + 2 * p - 4) / 2) - 4) / 2) ** 2,
+            "you round 5.5 pixels to 6. What does pooling do with an odd last row?",
+        ),
     ],
 )
 
@@ -57,7 +61,7 @@ def _epoch_average(values: Sequence[float], sizes: Sequence[int]) -> float:
 
 epoch_average = Exercise(
     _epoch_average,
-    cases=[([0.5, 1.0], [64, 16]), ([0.25, 0.5, 0.99], [64, 64, 1]), ([0.7], [3])],
+    cases=[([0.5, 1.0], [64, 16]), ([0.25, 0.99, 0.5], [64, 64, 1]), ([0.7], [3])],
     mistakes=[
         (
             lambda v, n: sum(v) / len(v),

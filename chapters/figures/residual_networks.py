@@ -1,13 +1,12 @@
 """The figures that only this chapter draws."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from normlab.style import COLORS, FONT, INK, WIDTH
+from normlab.style import COLORS, INK, WIDTH, label_ends
 
 # The norm chooses the colour, what else is changed the dash.
 _COLORS = {"BN": COLORS["BN"], "GN": COLORS["GN"]}
@@ -44,19 +43,7 @@ def through_depth(
         ends[name] = (places[-1], median[-1])
     ax.set(yscale="log", xlabel=xlabel, ylabel=ylabel)
     ax.minorticks_off()
-    ax.get_ylim()  # brings transData up to date
-    points = 72 / figure.dpi
-    start = {name: points * ax.transData.transform(end)[1] for name, end in ends.items()}
-    height = dict(start)
-    for low, high in 20 * list(pairwise(sorted(height, key=height.get))):
-        missing = max(0, 1.25 * FONT - (height[high] - height[low]))
-        height[low] -= missing / 2
-        height[high] += missing / 2
-    for name, end in ends.items():
-        ax.annotate(
-            name, end, xytext=(8, height[name] - start[name]), textcoords="offset points",
-            va="center", color=_color(name), fontweight="bold",
-        )  # fmt: skip
+    label_ends(ax, ends, {name: _color(name) for name in ends})
     return figure
 
 

@@ -117,7 +117,9 @@ def seeds_and_mean(ax: Axes, values: np.ndarray, color: str) -> tuple[float, flo
     return epochs[-1], mean[-1]
 
 
-def label_ends(ax: Axes, ends: Mapping[str, tuple[float, float]]) -> None:
+def label_ends(
+    ax: Axes, ends: Mapping[str, tuple[float, float]], colors: Mapping[str, str] = COLORS
+) -> None:
     """Write each name at the right end of its line, in its colour; move apart what would touch."""
     ax.get_ylim()  # brings transData up to date
     points = 72 / ax.figure.dpi
@@ -130,7 +132,7 @@ def label_ends(ax: Axes, ends: Mapping[str, tuple[float, float]]) -> None:
     for name, end in ends.items():
         ax.annotate(
             name, end, xytext=(8, height[name] - start[name]), textcoords="offset points",
-            va="center", color=COLORS[name], fontweight="bold",
+            va="center", color=colors[name], fontweight="bold",
         )  # fmt: skip
 
 
