@@ -58,7 +58,8 @@ release: $(READY) ## write the assignments for students, without solutions, into
 
 grade: $(READY) ## grade a class: make grade A=A1 FROM=folder DEADLINE="2026-12-01 18:00"
 	$(BIN)/python -m classroom.grade $(A) $(if $(FROM),"$(FROM)") \
-	  $(if $(DEADLINE),--deadline "$(DEADLINE)") $(if $(filter none,$(SANDBOX)),--no-sandbox)
+	  $(if $(DEADLINE),--deadline "$(DEADLINE)") $(if $(filter none,$(SANDBOX)),--no-sandbox) \
+	  $(if $(JOBS),--slurm $(JOBS))
 
 marking: $(READY) ## mark the written answers in the browser
 	cd assignments && ../$(BIN)/jupyter server --ServerApp.open_browser=True \
@@ -67,6 +68,9 @@ marking: $(READY) ## mark the written answers in the browser
 test-grading: $(READY) ## grade 200 submissions, and every wrong solution with nbgrader
 	$(BIN)/pytest -m slow tests/classroom/test_grading_at_scale.py -k evening -n 0
 	$(BIN)/pytest -m slow tests/classroom/test_grading_at_scale.py -k points --dist load
+
+test-slurm: $(READY) ## grade a class with Slurm, on a cluster of this one machine; as root
+	$(BIN)/pytest -m slow -n 0 tests/classroom/test_slurm.py
 
 lab: $(READY) ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab chapters
@@ -109,5 +113,5 @@ $(COLAB): tests/book/colab.txt $(READY)
 	$(BIN)/uv pip install --python $(@D)/bin/python -r $<
 	@touch $@
 
-.PHONY: help book test challenge run chapter standalone pdf test-browser test-standalone test-oldest release grade marking test-grading
+.PHONY: help book test challenge run chapter standalone pdf test-browser test-standalone test-oldest release grade marking test-grading test-slurm
 .PHONY: lab lint format hooks requirements clean

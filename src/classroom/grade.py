@@ -3,7 +3,8 @@
     python -m classroom.grade A1 path/to/folder --deadline "2026-12-01 18:00"
     python -m classroom.grade A1                               again, without new submissions
     python -m classroom.grade A1 path/to/folder --collect      collect, and grade nothing
-    python -m classroom.grade A1 --only "Ada Lovelace"         one that has been collected, as a job
+    python -m classroom.grade A1 --only "Ada Lovelace"         one that has been collected
+    python -m classroom.grade A1 path/to/folder --slurm 20     as jobs, at most 20 at a time
 
 Submissions are collected, graded side by side and reported. What has been graded and has not
 changed is left as it is: after an interruption the same command goes on. Marks that a person gave
@@ -31,6 +32,7 @@ from classroom.execute import imported
 from classroom.one import grade_one, is_graded
 from classroom.report import MARK, set_deadline, table, write_results
 from classroom.sandbox import SandboxError, available
+from classroom.slurm import SlurmError, grade_with_slurm
 
 TASKS = 25  # submissions that a process grades before a new one takes its place
 
@@ -109,14 +111,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", metavar="STUDENT", help="grade this one, write no results")
     parser.add_argument("--no-sandbox", action="store_true", help="run the code unprotected")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="side by side")
+    parser.add_argument("--slurm", type=int, metavar="JOBS", help="as jobs, so many at a time")
     parser.add_argument("--course", type=Path, default=FOLDER, help="where it all lies")
     options = parser.parse_args(arguments)
-    if options.processes < 1:
-        parser.error(f"{options.processes} processes cannot grade anything: give 1 or more")
+    for number, name in ((options.processes, "processes"), (options.slurm, "jobs")):
+        if number is not None and number < 1:
+            parser.error(f"{number} {name} cannot grade anything: give 1 or more")
     course = Course(options.course.resolve(), sandbox=not options.no_sandbox)
     assignment = options.assignment
     try:
-        if course.sandbox and (reason := available()):
+        # Jobs look at the machine on which they run.
+        if course.sandbox and not options.slurm and (reason := available()):
             raise SandboxError(
                 f"{reason}. Students' code would run unprotected, with your rights. "
                 "If you want that: make grade SANDBOX=none ..."
@@ -139,7 +144,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{len(students)} submissions are collected, of: {', '.join(students)}")
         return 0
     write_bytecode(course, assignment)
-    failed = grade_all(course, assignment, options.processes)
+    try:
+        if options.slurm:
+            failed = grade_with_slurm(course, assignment, options.slurm)
+        else:
+            failed = grade_all(course, assignment, options.processes)
+    except SlurmError as error:
+        print(error, file=sys.stderr)
+        return 2
     rows = write_results(course, assignment, failed)
     results = course.results(assignment)
     print(table(rows))

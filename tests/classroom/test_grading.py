@@ -4,7 +4,6 @@ Student code may do anything. Each hostile submission gets the points that it ha
 says what happened, and nothing outside its sandbox has changed.
 """
 
-import csv
 import signal
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from classroom.one import grade_one, is_graded, marks, problems
 from classroom.report import no_formula
 from classroom.sandbox import MEGABYTE
 from tests.classroom import courses
-from tests.classroom.courses import DOUBLE, FULL, LIMITS, NAME, answered, collected
+from tests.classroom.courses import DOUBLE, FULL, LIMITS, NAME, answered, collected, rows
 
 pytestmark = pytest.mark.skipif(bool(sandbox.available()), reason=sandbox.available() or "-")
 
@@ -380,11 +379,6 @@ def folder(course, tmp_path):
     nbformat.write(answered(course, half=WRONG), folder / "Bob.ipynb")
     (folder / "Cid.ipynb").write_text("")
     return folder
-
-
-def rows(course):
-    with (course.results(NAME) / "grades.csv").open(encoding="utf-8-sig") as file:
-        return {row["student"]: row for row in csv.DictReader(file)}
 
 
 def test_a_class_is_graded_with_one_command(course, folder, capsys, monkeypatch):
