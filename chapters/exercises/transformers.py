@@ -31,10 +31,17 @@ def _branch() -> nn.Linear:
     return nn.Linear(8, 8)
 
 
+def _norm() -> nn.RMSNorm:
+    torch.manual_seed(1)
+    norm = nn.RMSNorm(8)
+    nn.init.uniform_(norm.weight, 0.5, 2)  # a norm of a norm is another
+    return norm
+
+
 add_branch = Exercise(
     _added,
     cases=[
-        (3 * _random(2, 5, 8, seed=0), _branch(), nn.RMSNorm(8), place)
+        (3 * _random(2, 5, 8, seed=0), _branch(), _norm(), place)
         for place in ("pre", "post", "inside", "both")
     ],
     tolerance=1e-4,
@@ -74,6 +81,12 @@ add_branch = Exercise(
                 x, branch, norm, "inside" if place == "both" else place
             ),
             'with "both" your branch reads a stream that is not normalized. How many norms has it?',
+        ),
+        (
+            lambda x, branch, norm, place: (
+                x + norm(x + branch(x)) if place == "post" else _added(x, branch, norm, place)
+            ),
+            'with "post" your stream is added twice. What is the output of a post-LN block?',
         ),
         (
             lambda x, branch, norm, place: _added(x, branch, norm, place) - x,
@@ -166,6 +179,22 @@ qk_logits = Exercise(
                 (gamma_q * _l2(q, eps)) @ (gamma_k * _l2(k, eps)).mT
             ),
             "your queries have length 1, and nothing is divided. What does RMSNorm divide by?",
+        ),
+        (
+            lambda q, k, gamma_q, gamma_k, eps: _logits(q, k, 1 + gamma_q, 1 + gamma_k, eps),
+            "you multiply by 1 + gamma, which is for a layer that stores gamma - 1. What is given?",
+        ),
+        (
+            lambda q, k, gamma_q, gamma_k, eps: _logits(
+                q, k, torch.ones_like(gamma_q), torch.ones_like(gamma_k), eps
+            ),
+            "your logits do not depend on gamma. What does a norm do after it has divided?",
+        ),
+        (
+            lambda q, k, gamma_q, gamma_k, eps: (
+                (gamma_q * _l2(q, eps)) @ (gamma_k * _l2(k, eps)).mT * q.shape[-1]
+            ),
+            "right without the division by the root of D. Which division does attention do?",
         ),
         (
             lambda *args: _logits(*args, centre=True),
@@ -340,6 +369,34 @@ fold = Exercise(
                 linear.bias.detach() - (linear.weight @ norm.bias).detach(),
             ),
             "the weight is right, and your bias subtracts. Does a norm add or subtract beta?",
+        ),
+        (
+            lambda norm, linear: (
+                linear.weight.detach() * (1 + norm.weight.detach()),
+                linear.bias.detach() + (linear.weight @ norm.bias).detach(),
+            ),
+            "you multiply by 1 + gamma, which is for a layer that stores gamma - 1. Does this one?",
+        ),
+        (
+            lambda norm, linear: (
+                linear.weight.detach() * norm.weight.detach().square(),
+                linear.bias.detach() + (linear.weight @ norm.bias).detach(),
+            ),
+            "you multiply by gamma twice. How often does the norm?",
+        ),
+        (
+            lambda norm, linear: (
+                linear.weight.detach() * norm.weight.detach().mean(),
+                linear.bias.detach() + (linear.weight @ norm.bias).detach(),
+            ),
+            "you multiply by one number. How many gammas has the norm?",
+        ),
+        (
+            lambda norm, linear: (
+                linear.weight.detach(),
+                linear.bias.detach() + (linear.weight @ norm.bias).detach(),
+            ),
+            "the bias is right. What does the norm multiply by?",
         ),
         (
             lambda norm, linear: (
