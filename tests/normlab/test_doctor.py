@@ -70,14 +70,17 @@ def kinds(model, *batches, **options):
 
 @functools.cache
 def trained(name, source):
-    """A model of the course after 60 small steps, in training mode."""
+    """A model of the course after 48 small steps, in training mode."""
     build, batch = MODELS[name]
     torch.manual_seed(0)
     model = build(source)
     steps = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
-    targets = TOKENS if batch is TOKENS else LABELS
-    loss = lambda y, t: F.cross_entropy(y.transpose(1, -1), t)  # noqa: E731
-    fit(model, steps, [(batch, targets)] * 60, epochs=1, loss_fn=loss, device="cpu")
+    targets = LABELS
+    classifier = model
+    if batch is TOKENS:
+        classifier, targets = nn.Sequential(model, nn.Flatten(0, 1)), TOKENS
+    batches = [(x, t.flatten()) for x, t in zip(batch.split(16), targets.split(16), strict=True)]
+    fit(classifier, steps, batches, epochs=12, device="cpu")
     return model
 
 
@@ -136,7 +139,7 @@ def shifted(model):
 
 
 def stretched(model):
-    model.layers[3][1].running_var *= 16
+    model.eval().layers[3][1].running_var *= 16
 
 
 FIRST, LATER, LAST = "layers.0.1", "layers.3.1", "layers.4.1"
@@ -171,7 +174,7 @@ def test_each_planted_fault_gives_its_own_finding(kind, plant, source):
 @SOURCES
 def test_other_data_differ_in_the_layer_that_meets_them(source):
     model = model_of("LeNet5", source)
-    [finding] = examine(model, 127.5 * (IMAGES + 1))  # bytes
+    [finding] = examine(model.eval(), 127.5 * (IMAGES + 1))  # bytes
     assert (finding.layer, finding.kind) == (FIRST, "statistics-differ")
 
 
@@ -307,15 +310,16 @@ def test_the_model_is_as_before(source, mode):
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 10**6), channels=st.integers(1, 64), samples=st.integers(32, 80),
+@given(seed=st.integers(0, 10**6), channels=st.integers(1, 64), samples=st.integers(64, 80),
        scale=st.floats(0.01, 100), tails=st.booleans())  # fmt: skip
 def test_noise_does_not_differ_from_noise(seed, channels, samples, scale, tails):
     generator = torch.Generator().manual_seed(seed)
-    draw = torch.randn(40 * 64 + samples, channels, generator=generator) * scale
+    draw = torch.randn(8 * 64 + samples, channels, generator=generator) * scale
     draw = F.relu(draw) if tails else draw
-    norm = nn.BatchNorm1d(channels)
+    norm = nn.BatchNorm1d(channels, momentum=None)  # the plain average
     for batch in draw[samples:].split(64):
         norm(batch)
+    norm.momentum = 0.1
     assert examine(norm.eval(), draw[:samples]) == []
 
 
