@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from figures import (
+    clinic,
     first_experiments,
     from_scratch,
     initialization_and_learning_rate,
@@ -413,3 +414,14 @@ def test_accuracies_have_a_row_for_each_method_and_rings_for_the_second_test():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["BN", "GN"]
     dots = [line for line in ax.lines if line.get_marker() == "o" and len(line.get_xdata())]
     assert [dot.get_markerfacecolor() == "none" for dot in dots] == [False, True] * 2
+
+
+def test_stored_against_seen_shows_each_channel_or_says_that_none_is_finite():
+    seen = torch.tensor([0.0, 1.0])
+    broken = torch.tensor([torch.inf, torch.nan])
+    panels = {"a": (seen, seen), "b": (seen, -seen), "c": (seen, broken), "d": (seen, 0 * seen)}
+    figure = clinic.stored_against_seen(panels)
+    points = [ax.lines[1].get_xydata().tolist() for ax in figure.axes]
+    assert points[:2] == [[[0, 0], [1, 1]], [[0, 0], [1, -1]]]
+    said = [[text.get_text() for text in ax.texts] for ax in figure.axes]
+    assert said == [["a"], ["b"], ["c", "inf or NaN\nin every channel"], ["d"]]

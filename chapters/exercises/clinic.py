@@ -1,0 +1,227 @@
+"""The exercises of the clinic."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from normlab.exercise import Exercise
+from normlab.models import mlp
+
+recompute_momentum = Exercise(
+    lambda momentum, passes: 1 - (1 - momentum) ** (1 / passes),
+    cases=[(0.1, 2), (0.1, 3), (0.5, 2), (0.3, 1), (1.0, 4)],
+    mistakes=[
+        (
+            lambda momentum, passes: momentum / passes,
+            "with momentum 1 two passes of 1/2 leave a quarter of the old value. What is left of "
+            "it after one pass?",
+        ),
+        (
+            lambda momentum, passes: (1 - momentum) ** (1 / passes),
+            "that is what one pass keeps. Does momentum weigh the old value, or the new one?",
+        ),
+        (
+            lambda momentum, passes: 1 - (1 - momentum) ** 0.5,
+            "with one pass momentum should stay, and yours changes. Where do `passes` come in?",
+        ),
+        (
+            lambda momentum, passes: momentum ** (1 / passes),
+            "you take the root of what the new batch weighs. Which weight do the passes multiply?",
+        ),
+        (
+            lambda momentum, passes: 1 - (1 - momentum) ** passes,
+            "that is the momentum that the passes have together. Which one must each of them have?",
+        ),
+        (
+            lambda momentum, passes: momentum**passes,
+            "you multiply what the new batch weighs. Which weight do the passes multiply?",
+        ),
+    ],
+)
+
+
+def _listed(names: list[str]) -> str:
+    """Names in one text, in their order; what is no list of names shows as it is."""
+    if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
+        return f"the list {', '.join(names)}" if names else "an empty list"
+    return f"a {type(names).__name__}, no list of names"
+
+
+def _held(optimizer: torch.optim.Optimizer) -> set[Tensor]:
+    return {p for group in optimizer.param_groups for p in group["params"]}
+
+
+def _left_out(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+    held = _held(optimizer)
+    return [n for n, p in model.named_parameters() if p.requires_grad and p not in held]
+
+
+def _surgery(groups: int = 1, freeze: bool = False) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """A network of which a norm and the head were replaced after its optimizer was built."""
+    model = mlp([2, 4, 4, 2], nn.BatchNorm1d)
+    parts = [model[0].parameters(), [*model[1].parameters(), *model[2].parameters()]]
+    optimizer = torch.optim.SGD(
+        [{"params": p} for p in parts] if groups == 2 else model.parameters(), lr=0.1
+    )
+    model[1][1] = nn.GroupNorm(2, 4)
+    model[2] = nn.Linear(4, 2)
+    model[0].requires_grad_(not freeze)
+    if freeze:
+        model[2].bias.requires_grad_(False)
+    return model, optimizer
+
+
+def _whole() -> tuple[nn.Module, torch.optim.Optimizer]:
+    model = mlp([2, 4, 2], nn.BatchNorm1d)
+    return model, torch.optim.Adam(model.parameters())
+
+
+left_out = Exercise(
+    _left_out,
+    cases=[_surgery(), _surgery(groups=2), _surgery(freeze=True), _whole()],
+    observe=_listed,
+    mistakes=[
+        (
+            lambda model, optimizer: [
+                n for n, p in model.named_parameters() if p not in _held(optimizer)
+            ],
+            "a frozen parameter is on your list. Should an optimizer hold what cannot learn?",
+        ),
+        (
+            lambda model, optimizer: [
+                n
+                for n, p in model.named_parameters()
+                if p.requires_grad and p not in set(optimizer.param_groups[0]["params"])
+            ],
+            "one model has an optimizer with two groups. Which of them did you look into?",
+        ),
+        (
+            lambda model, optimizer: [
+                n
+                for n, p in model.named_parameters()
+                if p.requires_grad and all(p.shape != q.shape for q in _held(optimizer))
+            ],
+            "a new layer with the shapes of the old one escapes you. What makes two tensors the "
+            "same parameter?",
+        ),
+        (
+            lambda model, optimizer: [
+                n for n, p in model.named_parameters() if p.requires_grad and p in _held(optimizer)
+            ],
+            "these are the parameters that it holds. Which ones does it lack?",
+        ),
+        (
+            lambda model, optimizer: [
+                n for n, p in model.named_parameters() if p.requires_grad and p.grad is None
+            ],
+            "before the first step no parameter has a gradient. Where does an optimizer keep its "
+            "parameters?",
+        ),
+        (
+            lambda model, optimizer: [
+                p for p in model.parameters() if p.requires_grad and p not in _held(optimizer)
+            ],
+            "these are the parameters. Which method of a module gives their names too?",
+        ),
+    ],
+)
+
+
+class _Reversed(nn.Module):
+    """Layers that are called in another order than they are defined in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(3, 2)
+        self.first = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.first(x))
+
+
+def _sick(model: nn.Module, name: str, part: str, value: float) -> nn.Module:
+    """The model in eval mode, with a value written into one tensor of one layer."""
+    torch.manual_seed(0)
+    tensor = getattr(model.get_submodule(name), part)
+    with torch.no_grad():
+        tensor[0] = value
+    return model.eval()
+
+
+def _first_bad(
+    model: nn.Module,
+    x: Tensor,
+    bad: Callable[[Tensor], bool] = lambda y: not y.isfinite().all(),
+    leaves: bool = True,
+    called: bool = True,
+    last: bool = False,
+) -> str:
+    """The solution; the other arguments make typical mistakes."""
+    found, hooks = [], []
+    for name, module in model.named_modules():
+        if leaves and list(module.children()):
+            continue
+        hooks.append(
+            module.register_forward_hook(
+                lambda m, args, y, name=name: found.append(name) if bad(y) else None
+            )
+        )
+    model(x)
+    for hook in hooks:
+        hook.remove()
+    if not called:
+        found = [name for name, _ in model.named_modules() if name in found]
+    return (found or ["none"])[-1 if last else 0]
+
+
+def _holders(model: nn.Module) -> Iterator[str]:
+    for name, module in model.named_modules():
+        own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        if any(not tensor.isfinite().all() for tensor in own):
+            yield name
+
+
+_INF, _NAN = float("inf"), float("nan")
+_ONES = torch.ones(4, 2)
+
+first_bad = Exercise(
+    _first_bad,
+    cases=[
+        (_sick(mlp([2, 4, 4, 2], nn.BatchNorm1d), "1.1", "running_mean", _NAN), _ONES),
+        (_sick(mlp([2, 4, 4, 2], nn.BatchNorm1d), "0.1", "running_mean", _INF), _ONES),
+        (_sick(_Reversed(), "first.1", "running_mean", _NAN), _ONES),
+        (_sick(mlp([2, 4, 2], nn.BatchNorm1d), "0.1", "running_var", _INF), _ONES),
+        (mlp([2, 4, 2], nn.BatchNorm1d).eval(), torch.tensor([[_NAN, 1.0]])),
+    ],
+    observe=lambda name: name if isinstance(name, str) else f"a {type(name).__name__}, no name",
+    mistakes=[
+        (
+            lambda model, x: _first_bad(model, x, bad=lambda y: bool(y.isnan().any())),
+            "an output that is infinite passes. Which function asks for NaN and inf at once?",
+        ),
+        (
+            lambda model, x: _first_bad(model, x, bad=lambda y: not y.isfinite().any()),
+            "an output with some bad values passes. Must all of them be bad?",
+        ),
+        (
+            lambda model, x: _first_bad(model, x, called=False),
+            "one model calls its layers in another order than it defines them. Which order does "
+            "`named_modules` follow?",
+        ),
+        (
+            lambda model, x: _first_bad(model, x, leaves=False, called=False),
+            "the model contains all others, and so its output is bad too. Which modules have no "
+            "children?",
+        ),
+        (
+            lambda model, x: _first_bad(model, x, last=True),
+            "that is the last one. What did the layers in front of it give on?",
+        ),
+        (
+            lambda model, x: next(_holders(model), "none"),
+            "one layer holds inf in its running variance, and its output is finite. What does "
+            "dividing by infinity give?",
+        ),
+    ],
+)
