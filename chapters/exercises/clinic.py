@@ -1,6 +1,6 @@
 """The exercises of the clinic."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 
 import torch
 from torch import Tensor, nn
@@ -41,11 +41,12 @@ recompute_momentum = Exercise(
 )
 
 
-def _listed(names: list[str]) -> str:
-    """Names in one text, in their order; what is no list of names shows as it is."""
+def _listed(names: list[str]) -> tuple[Tensor, str]:
+    """How many names there are, and the names in their order; what is no list shows as it is."""
     if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
-        return f"the list {', '.join(names)}" if names else "an empty list"
-    return f"a {type(names).__name__}, no list of names"
+        return torch.tensor(len(names)), ", ".join(names)
+    count = len(names) if isinstance(names, Sized) else 0
+    return torch.tensor(count), f"a {type(names).__name__}, no list of names"
 
 
 def _held(optimizer: torch.optim.Optimizer) -> set[Tensor]:
@@ -65,7 +66,7 @@ def _surgery(groups: int = 1, freeze: bool = False) -> tuple[nn.Module, torch.op
         [{"params": p} for p in parts] if groups == 2 else model.parameters(), lr=0.1
     )
     model[1][1] = nn.GroupNorm(2, 4)
-    model[2] = nn.Linear(4, 2)
+    model[2] = nn.Linear(4, 1 + groups)
     model[0].requires_grad_(not freeze)
     if freeze:
         model[2].bias.requires_grad_(False)
@@ -81,7 +82,16 @@ left_out = Exercise(
     _left_out,
     cases=[_surgery(), _surgery(groups=2), _surgery(freeze=True), _whole()],
     observe=_listed,
+    parts=["the number of names", "the list"],
     mistakes=[
+        (
+            lambda model, optimizer: [],
+            "an empty list would say that nothing is missing. Which layers are new?",
+        ),
+        (
+            lambda model, optimizer: sorted(_left_out(model, optimizer), reverse=True),
+            "these are the right names. In which order does `named_parameters` give them?",
+        ),
         (
             lambda model, optimizer: [
                 n for n, p in model.named_parameters() if p not in _held(optimizer)
@@ -194,7 +204,7 @@ first_bad = Exercise(
         (_sick(mlp([2, 4, 2], nn.BatchNorm1d), "0.1", "running_var", _INF), _ONES),
         (mlp([2, 4, 2], nn.BatchNorm1d).eval(), torch.tensor([[_NAN, 1.0]])),
     ],
-    observe=lambda name: name if isinstance(name, str) else f"a {type(name).__name__}, no name",
+    observe=lambda name: repr(name) if isinstance(name, str) else f"a {type(name).__name__}",
     mistakes=[
         (
             lambda model, x: _first_bad(model, x, bad=lambda y: bool(y.isnan().any())),
