@@ -61,6 +61,14 @@ def _standardized(w: Tensor, dims: tuple[int, ...] = (1, 2, 3), unit: bool = Tru
     return w / square(dim=dims, keepdim=True).sqrt()
 
 
+def _means_and_sizes(w: Tensor) -> Tensor | tuple[Tensor, ...]:
+    if not isinstance(w, Tensor) or w.dim() != 4:
+        return w
+    rows = w.flatten(1)
+    size = rows.square().sum(dim=1)
+    return rows.mean(dim=1).abs().max(), size.min(), size.max(), rows / size[:, None].sqrt()
+
+
 def _filters(seed: int, *shape: int) -> tuple[Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return (0.7 + 1.5 * torch.randn(*shape, generator=generator),)
@@ -69,6 +77,13 @@ def _filters(seed: int, *shape: int) -> tuple[Tensor]:
 standardized = Exercise(
     _standardized,
     cases=[_filters(0, 4, 3, 3, 3), _filters(1, 5, 2, 1, 3), _filters(2, 2, 6, 5, 5)],
+    observe=_means_and_sizes,
+    parts=(
+        "the largest mean of a filter",
+        "the smallest sum of squares of a filter",
+        "the largest sum of squares of a filter",
+        "the direction of each filter",
+    ),
     tolerance=1e-5,
     mistakes=[
         (
@@ -116,6 +131,10 @@ def _clipped(w: Tensor, g: Tensor, limit: float) -> Tensor:
     return g * min(1.0, (limit * w.norm() / g.norm()).item())
 
 
+def _length_and_direction(g: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    return (g.norm(), g / g.norm()) if isinstance(g, Tensor) and g.dim() == 2 else g
+
+
 def _weight_and_gradient(size: float, limit: float) -> tuple[Tensor, Tensor, float]:
     generator = torch.Generator().manual_seed(3)
     return (
@@ -132,8 +151,25 @@ clipped = Exercise(
         _weight_and_gradient(0.001, 0.1),
         _weight_and_gradient(1.0, 0.02),
     ],
-    tolerance=1e-6,
+    observe=_length_and_direction,
+    parts=("the length of the gradient", "its direction"),
+    tolerance=1e-5,
     mistakes=[
+        (
+            lambda w, g, limit: g,
+            "nothing is clipped. When is a gradient too long?",
+        ),
+        (
+            lambda w, g, limit: torch.stack(
+                [_clipped(*row, limit) for row in zip(w, g, strict=True)]
+            ),
+            "you clip each row by itself, as the authors do. Here it is the weight as a whole: how "
+            "many norms does it have?",
+        ),
+        (
+            lambda w, g, limit: -_clipped(w, g, limit),
+            "the length is right, and the gradient points the other way. What changes its sign?",
+        ),
         (
             lambda w, g, limit: limit * w.norm() * g / g.norm(),
             "a gradient that was small enough has grown. What should happen to it?",
