@@ -66,7 +66,12 @@ def _means_and_sizes(w: Tensor) -> Tensor | tuple[Tensor, ...]:
         return w
     rows = w.flatten(1)
     size = rows.square().sum(dim=1)
-    return rows.mean(dim=1).abs().max(), size.min(), size.max(), rows / size[:, None].sqrt()
+    return (
+        rows.mean(dim=1).abs().max(),
+        size.min(),
+        size.max(),
+        rows / size[:, None].sqrt().clamp(min=1e-12),
+    )
 
 
 def _filters(seed: int, *shape: int) -> tuple[Tensor]:
@@ -132,7 +137,9 @@ def _clipped(w: Tensor, g: Tensor, limit: float) -> Tensor:
 
 
 def _length_and_direction(g: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-    return (g.norm(), g / g.norm()) if isinstance(g, Tensor) and g.dim() == 2 else g
+    if not isinstance(g, Tensor) or g.dim() != 2:
+        return g
+    return g.norm(), g / g.norm().clamp(min=1e-12)  # a gradient of zero has none
 
 
 def _weight_and_gradient(size: float, limit: float) -> tuple[Tensor, Tensor, float]:
