@@ -65,6 +65,12 @@ def _attack(x: Tensor, start: Tensor, g: Tensor, step: float, eps: float) -> Ten
     return moved.clamp(start - eps, start + eps).clamp(-1, 1)
 
 
+def _each_pixel(images: Tensor) -> list[Tensor]:
+    """Take apart a batch of the right shape, so that each pixel is judged by itself."""
+    fits = isinstance(images, Tensor) and images.shape == _START.shape
+    return list(images.flatten()) if fits else [images]
+
+
 _START = torch.tensor([[0.0, 0.5, -0.95, 0.95], [0.2, -0.2, 1.0, -1.0]])
 _GRAD = torch.tensor([[0.3, -2.0, -0.1, 4.0], [0.0, 0.01, -5.0, 1.0]])
 
@@ -75,6 +81,7 @@ attack_step = Exercise(
         (_START + 0.04 * _GRAD.sign(), _START, _GRAD, 0.1, 0.1),
         (_START - 0.1 * _GRAD.sign().clamp(0), _START, -_GRAD, 0.15, 0.2),
         (_START + 0.04 * _GRAD.sign(), _START, _GRAD, 0.3, 0.1),
+        (_START - 0.15 * _GRAD.sign(), _START, _GRAD, 0.25, 0.15),
     ],
     mistakes=[
         (
@@ -113,10 +120,17 @@ attack_step = Exercise(
             "each pixel moves by eps. How long is one step?",
         ),
         (
+            lambda x, start, g, step, eps: _attack(x, start, g, min(step, eps), eps),
+            "you cut the step at eps. A pixel that lies at one end of what is allowed may walk to "
+            "the other: from where does eps count?",
+        ),
+        (
             lambda x, start, g, step, eps: step * g.sign(),
             "that is the change of the image. What is the image?",
         ),
     ],
+    observe=_each_pixel,
+    parts=[f"pixel [{i}, {j}]" for i in range(2) for j in range(4)],
 )
 
 
@@ -193,6 +207,15 @@ def _images(*shape: int) -> Tensor:
     return ((values * 1.7).sin() * 2 + (values * 0.3).cos() + 1.5).view(shape)
 
 
+def _channels(y: Tensor) -> Tensor | list:
+    """Say of an output the mean and the size of two channels before its values."""
+    if not isinstance(y, Tensor) or y.dim() < 2:
+        return y
+    ends = [y[:, i].double() for i in (0, -1)]
+    numbers = [f(v).item() for v in ends for f in (torch.mean, lambda v: v.abs().mean())]
+    return [str(list(y.shape)), *numbers, y]
+
+
 normalize_by = Exercise(
     _normalize_by,
     cases=[
@@ -201,6 +224,7 @@ normalize_by = Exercise(
         (_images(4, 2, 3, 5), 3, 1e-5),
         (_images(4, 2, 3, 5), math.inf, 1e-5),
         (torch.ones(4, 2), 1, 1e-5),
+        (_images(6, 3), 2, 0.5),
     ],
     mistakes=[
         (
@@ -235,5 +259,14 @@ normalize_by = Exercise(
             "end?",
         ),
     ],
+    observe=_channels,
     tolerance=1e-3,
+    parts=(
+        "the shape",
+        "the mean of the first channel",
+        "the mean distance from 0 in the first channel",
+        "the mean of the last channel",
+        "the mean distance from 0 in the last channel",
+        "the output",
+    ),
 )

@@ -32,12 +32,19 @@ def accuracy_by_rate(
             ax.plot(list(by_rate), means, color=COLORS[name])
         ax.axhline(guess, color=INK, lw=1, ls=":")
         ax.set_xscale("log")
-        ax.set_xticks(list(by_rate), [f"{rate:g}" for rate in by_rate])
+        rates = sorted({rate for by_rate in lines.values() for rate in by_rate})
+        ax.set_xticks(rates, [f"{rate:g}" for rate in rates])
         ax.set_xticks([], minor=True)
         heading(ax, network)
     axes[0, 0].set_ylabel("test accuracy (%)")
     axes[0, 0].set_ylim(0, 104)
     figure.supxlabel(xlabel, color=INK)
+    last = list(panels.values())[-1]
+    if max(np.mean(found) for by_rate in last.values() for found in by_rate.values()) < 60:
+        for i, name in enumerate(last):  # above the lines of the last panel
+            axes[0, -1].text(0.98, 0.88 - 0.1 * i, name, color=COLORS[name], fontweight="bold",
+                             ha="right", transform=axes[0, -1].transAxes)  # fmt: skip
+        return figure
     for name, by_rate in next(iter(panels.values())).items():
         rate, mean = max(by_rate), np.mean(by_rate[max(by_rate)])
         axes[0, 0].annotate(
@@ -99,8 +106,8 @@ def rate_by_smoothness(
         end = min(high[0], product / low[1])
         ax.annotate(f"{product:g}", (end, product / end), color=INK, ha="right", va="bottom")
     ax.set(xscale="log", yscale="log", xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-    ax.set_xticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
-    ax.set_yticks([0.1, 0.3, 1, 3], ["0.1", "0.3", "1", "3"])
+    ax.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
+    ax.set_yticks([0.03, 0.1, 0.3, 1, 3], ["0.03", "0.1", "0.3", "1", "3"])
     ax.minorticks_off()
     ax.set_xlabel("effective smoothness β along the step")
     ax.set_ylabel("best learning rate")
@@ -131,6 +138,35 @@ def means_by_layer(panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
     label_ends(axes[0, -1], ends)
     axes[0, 0].set_ylabel("channel mean / spread")
     axes[0, 0].set_ylim(bottom=0)
+    return figure
+
+
+def growth_by_step(panels: Mapping[str, Mapping[float, np.ndarray]]) -> Figure:
+    """Draw how weights in front of BN grow over the steps: a line per rate, the band of its seeds.
+
+    Args:
+        panels: name of the network -> rate -> lengths relative to the first [seeds, steps].
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.0), sharey=True, squeeze=False)
+    color = COLORS["with BN"]
+    for ax, (network, lines) in zip(axes[0], panels.items(), strict=True):
+        for found in map(np.asarray, lines.values()):
+            steps = np.arange(1, found.shape[1] + 1)
+            ax.fill_between(steps, found.min(0), found.max(0), color=color, alpha=0.2, lw=0)
+            ax.plot(steps, found.mean(0), color=color)
+        ax.set_yscale("log")
+        ax.set_xlabel("step")
+        heading(ax, network)
+    axes[0, 0].set_yticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
+    axes[0, 0].minorticks_off()
+    axes[0, 0].set_ylabel("length / length at the start")
+    for ax, lines in zip(axes[0], panels.values(), strict=True):
+        means = {rate: np.asarray(v).mean(0) for rate, v in lines.items()}
+        last = {rate: (len(mean), mean[-1]) for rate, mean in means.items()}
+        flat = [rate for rate, (_, length) in last.items() if length < 1.1]  # on one another
+        ends = {f"{flat[0]:g} to {flat[-1]:g}": last[flat[0]]} if flat else {}
+        ends |= {f"{rate:g}": end for rate, end in last.items() if rate not in flat}
+        label_ends(ax, ends, dict.fromkeys(ends, color))
     return figure
 
 

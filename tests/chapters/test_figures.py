@@ -396,6 +396,13 @@ def test_channel_means_have_a_line_per_seed_and_one_for_their_mean():
     assert list(ax.get_xticks()) == [1, 2, 3]
 
 
+def test_the_growth_of_weights_has_a_line_per_rate_and_one_label_for_those_that_stay():
+    lines = {0.1: [[1, 1.0], [1, 1.0]], 1: [[1, 1.0], [1, 1.1]], 10: [[1, 2.0], [1, 4.0]]}
+    ax = why_it_works.growth_by_step({"MLP": lines}).axes[0]
+    assert [list(line.get_ydata()) for line in ax.lines] == [[1, 1], [1, 1.05], [1, 3]]
+    assert [text.get_text() for text in ax.texts] == ["MLP", "0.1 to 1", "10"]
+
+
 def test_lines_through_depth_have_a_median_and_a_name_at_the_end():
     lines = {"BN": [[1, 2], [1, 4], [1, 3]], "no norm": [[1, 50], [1, 70], [1, 60]]}
     [ax] = residual_networks.through_depth(lines, [8, 56], "layers", "gradient").axes
