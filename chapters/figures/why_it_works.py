@@ -68,7 +68,7 @@ def loss_by_shift(panels: Mapping[str, Mapping[str, tuple[float, float]]]) -> Fi
         for name, (x, y) in points.items():
             color = _color(name)
             ax.plot(x, y, "o", color=color, ms=5)
-            left, below = name == "LN", name in ("LN", "L1")
+            left, below = name in ("LN", "max", "start"), name in ("LN", "L1", "start")
             above = 8 if name == "without BN" else 3
             ax.annotate(name, (x, y), xytext=(-4 if left else 4, -11 if below else above),
                         textcoords="offset points", color=color, fontsize="small",
@@ -172,4 +172,4 @@ def growth_by_step(panels: Mapping[str, Mapping[float, np.ndarray]]) -> Figure:
 
 def _color(name: str) -> str:
     """Return the colour of a method; what has none in this book is grey."""
-    return COLORS.get(name, COLORS["with BN"] if name.startswith("noise") else INK)
+    return COLORS.get(name, COLORS["with BN"] if name.startswith(("noise", "each")) else INK)
