@@ -69,8 +69,8 @@ test-grading: $(READY) ## grade 200 submissions, and every wrong solution with n
 	$(BIN)/pytest -m slow tests/classroom/test_grading_at_scale.py -k evening -n 0
 	$(BIN)/pytest -m slow tests/classroom/test_grading_at_scale.py -k points --dist load
 
-test-slurm: $(READY) ## grade a class with Slurm, on a cluster of this one machine; as root
-	$(BIN)/pytest -m slow -n 0 tests/classroom/test_slurm.py
+test-slurm: $(READY) ## grade a class and train with Slurm, on a cluster of this one machine; as root
+	$(BIN)/pytest -m slow -n 0 tests/classroom/test_slurm.py tests/chapters/test_slurm.py
 
 lab: $(READY) ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab chapters

@@ -1,5 +1,7 @@
 """normlab: the normalization layers of the course, built to be read."""
 
+import importlib
+
 from normlab.layers import (
     BatchNorm1d,
     BatchNorm2d,
@@ -22,4 +24,12 @@ __all__ = [
     "InstanceNorm3d",
     "LayerNorm",
     "RMSNorm",
+    "SyncBatchNorm",
 ]
+
+
+def __getattr__(name: str):
+    """Import `SyncBatchNorm` when it is asked for: most code runs in one process."""
+    if name == "SyncBatchNorm":
+        return getattr(importlib.import_module("normlab.distributed"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,6 +17,7 @@ from figures import (
     from_scratch,
     initialization_and_learning_rate,
     lenet_cifar10,
+    many_devices,
     nn_batchnorm,
     normalization_family,
     regularization,
@@ -263,6 +264,21 @@ def test_departures_keep_an_exact_zero_on_the_axis():
     assert ax.get_ylim()[0] == 0 and ax.get_yscale() == "symlog"
     assert [line.get_xdata().tolist() for line in ax.lines] == 3 * [[4, 5]]
     assert [text.get_text() for text in ax.texts] == ["nothing", "a part"]
+
+
+def test_running_means_begin_at_zero_and_name_each_line():
+    means = {"rank 0": [torch.tensor([1.0, 5.0]), torch.tensor([2.0, 6.0])]}
+    means["whole batch"] = [torch.tensor([0.5, 1.0]), torch.tensor([1.0, 2.0])]
+    [ax] = many_devices.running_means(means, unit=1).axes
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[0, 5, 6], [0, 1, 2]]
+    assert [text.get_text() for text in ax.texts] == [*means]
+
+
+def test_accumulated_draws_a_line_for_each_seed():
+    distances = {"LN": [[1e-7, 1e-7], [2e-7, 1e-7]], "BN": [[0.2, 0.5], [0.1, 0.4]]}
+    [ax] = many_devices.accumulated([2, 4], distances).axes
+    assert [line.get_ydata().tolist() for line in ax.lines] == [*distances["LN"], *distances["BN"]]
+    assert ax.get_yscale() == "log" and [t.get_text() for t in ax.texts] == [*distances]
 
 
 def test_losses_beyond_the_top_leave_the_axes_and_every_start_has_a_panel():
