@@ -23,7 +23,10 @@ from tools.notebooks import NOTEBOOK_METADATA, code_cells, find
 from tools.plain import labels, plain
 
 # What a notebook may use, and Colab or the folder may lack.
-EXTRA = ("tqdm", "requests", "torchvision", "torchinfo", "safetensors", "tensorboard")
+EXTRA = (
+    *("tqdm", "requests", "torchvision", "torchinfo", "safetensors", "tensorboard"),
+    *("onnx", "onnxscript", "onnxruntime"),
+)
 PREAMBLE = """**This notebook stands alone.** It runs on Colab, or in an empty folder with PyTorch,
 scikit-learn and Matplotlib. The next cells write what it needs of the course into this folder, such
 as modules of the package `normlab`. Run them once; they are there to be read."""

@@ -13,6 +13,7 @@ import torch
 
 from figures import (
     clinic,
+    deployment,
     first_experiments,
     from_scratch,
     initialization_and_learning_rate,
@@ -448,3 +449,34 @@ def test_stored_against_seen_shows_each_channel_or_says_that_none_is_finite():
     assert points[:2] == [[[0, 0], [1, 1]], [[0, 0], [1, -1]]]
     said = [[text.get_text() for text in ax.texts] for ax in figure.axes]
     assert said == [["a"], ["b"], ["c", "inf or NaN\nin every channel"], ["d"]]
+
+
+def test_the_step_of_a_grid_follows_from_the_largest_channel():
+    [ax] = deployment.reaches({"with BN": [1, 2, 4], "folded": [1, 2, 400]}, steps=100).axes
+    assert ax.get_xscale() == "log"
+    steps = [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 2]
+    assert steps == pytest.approx([4, 0.04])  # from the bottom row
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["folded", "with BN"]
+
+
+def test_the_way_to_round_is_seen_in_the_mark_and_the_side_in_the_colour():
+    rows = {"float32": [0.5], "with BN, per tensor": [0.5], "folded, per channel": [0.4, 0.45]}
+    [ax] = deployment.accuracies(rows).axes
+    marks = [(line.get_markerfacecolor() == "none", line.get_color()) for line in ax.lines]
+    assert [hollow for hollow, _ in marks] == [True, False, False]
+    assert ax.lines[0].get_xdata().tolist() == [40, 45]
+    assert ax.lines[0].get_markeredgecolor() == style.INK != ax.lines[1].get_markeredgecolor()
+
+
+def test_more_training_shows_the_median_over_the_rates_and_the_start():
+    runs = {"with BN": {0.1: [0.4, 0.5, 0.6], 1: [0.3] * 3}, "folded": {0.1: [0.4] * 3, 1: [0] * 3}}
+    [ax] = deployment.trained_on(runs, 0.45).axes
+    assert [list(line.get_ydata()) for line in ax.lines[3::4]] == [[50, 30], [40, 0]]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.1", "1"]
+
+
+def test_times_are_relative_to_the_baseline_and_hollow_for_the_second_batch_size():
+    [ax] = deployment.times({1: {"a": 2, "b": 1}, 64: {"a": 4, "b": 3}}, "a").axes
+    one, many = ax.lines[:2]
+    assert list(one.get_xdata()) == [1, 0.5] and list(many.get_xdata()) == [1, 0.75]
+    assert one.get_markerfacecolor() != "none" == many.get_markerfacecolor()
