@@ -32,7 +32,7 @@ challenge: $(READY) ## run the chapters with other seeds, rates and settings; on
 run: $(READY) ## execute the chapters in place; one: make run CH=06; what is stale: make run STALE=1
 	$(BIN)/python -m tools.run $(CH) $(if $(STALE),--stale)
 
-chapter: $(READY) ## begin a chapter from the template: make chapter N=14 SLUG=clinic
+chapter: $(READY) ## begin a chapter from the template: make chapter N=18 SLUG=colab
 	$(BIN)/python -m tools.chapter $(N) $(SLUG)
 
 standalone: $(BOOK) ## write notebooks that run anywhere, on Colab too, into _build/standalone

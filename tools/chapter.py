@@ -1,6 +1,6 @@
 """Begin a chapter: copy the template with its figures and exercises, and list it in _toc.yml.
 
-python -m tools.chapter 14 clinic
+python -m tools.chapter 18 colab
 """
 
 import re
@@ -62,7 +62,7 @@ def listed(toc: str, name: str) -> str:
 
 def main() -> None:
     if len(sys.argv) != 3:
-        sys.exit("name the chapter: make chapter N=14 SLUG=clinic")
+        sys.exit("name the chapter: make chapter N=18 SLUG=colab")
     try:
         paths = begin(ROOT, *sys.argv[1:])
     except ValueError as error:

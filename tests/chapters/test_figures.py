@@ -16,6 +16,7 @@ from figures import (
     deployment,
     first_experiments,
     from_scratch,
+    how_fast,
     initialization_and_learning_rate,
     lenet_cifar10,
     many_devices,
@@ -480,3 +481,34 @@ def test_times_are_relative_to_the_baseline_and_hollow_for_the_second_batch_size
     one, many = ax.lines[:2]
     assert list(one.get_xdata()) == [1, 0.5] and list(many.get_xdata()) == [1, 0.75]
     assert one.get_markerfacecolor() != "none" == many.get_markerfacecolor()
+
+
+def test_a_copy_is_drawn_in_gigabytes_with_a_line_for_each_mark():
+    [ax] = how_fast.bandwidth({2**16: 2e9, 2**20: 8e9, 2**24: 4e9}, {"large": 2**22}).axes
+    assert ax.lines[0].get_ydata().tolist() == [2, 8, 4]
+    assert [text.get_text() for text in ax.texts] == ["large"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["64 KiB", "512 KiB", "4 MiB"]
+
+
+def test_a_roof_rises_to_the_peak_and_compiled_points_are_hollow():
+    points = {"formula": (0.1, 1e9), "formula, compiled": (1.0, 8e9), "convolution": (50.0, 6e10)}
+    [ax] = how_fast.roofline(points, 1e10, 1e11).axes
+    roof = ax.lines[0].get_ydata()
+    assert roof.max() == 100 and np.isclose(roof[0], 0.3)
+    assert [line.get_mfc() == "none" for line in ax.lines[1:]] == [False, True, False]
+    assert len({line.get_mec() for line in ax.lines[1:3]}) == 1
+
+
+def test_a_ladder_has_a_row_for_each_way_and_a_panel_for_each_shape():
+    rows = {"formula": 5.0, "torch.nn": 1.0}
+    figure = how_fast.ladder({"64×6": rows, "128×64": rows | {"formula": 9.0}})
+    assert [ax.lines[0].get_xdata()[0] for ax in figure.axes] == [1, 1]
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["formula", "torch.nn"]
+    assert figure.axes[0].get_ylim()[0] > figure.axes[0].get_ylim()[1]
+    assert "9.00" in [text.get_text() for text in figure.axes[1].texts]
+
+
+def test_times_of_small_tensors_are_in_microseconds():
+    [ax] = how_fast.small([240, 960], {"formula": [1e-4, 2e-4], "torch.nn": [3e-5, 4e-5]}).axes
+    assert np.allclose(ax.lines[0].get_ydata(), [100, 200])
+    assert ax.get_xscale() == ax.get_yscale() == "log"
