@@ -71,8 +71,9 @@ def roofline(points: Mapping[str, tuple[float, float]], bandwidth: float, peak: 
         filled = "none" if "compiled" in name else _color(name)
         ax.plot(intensity, speed / 1e9, marker, mfc=filled, mec=_color(name), ms=7)
         ax.annotate(name, (intensity, speed / 1e9), color=_color(name), fontweight="bold",
-                    xytext=(-9 if left else 9, -1), textcoords="offset points",
-                    ha="right" if left else "left", va="center")  # fmt: skip
+                    xytext=(-9 if left else 9, -14 if marker == "s" else -1),
+                    textcoords="offset points", ha="right" if left else "left",
+                    va="center")  # fmt: skip
     ax.set(xlabel="operations per byte", ylabel="10⁹ operations per second")
     ax.minorticks_off()
     return figure
