@@ -34,6 +34,14 @@ recompute_momentum = Exercise(
             "that is the momentum that the passes have together. Which one must each of them have?",
         ),
         (
+            lambda momentum, passes: 1 - (1 - momentum / passes) ** passes,
+            "that is what passes of momentum / passes have together. Which momentum has each?",
+        ),
+        (
+            lambda momentum, passes: 1 - momentum ** (1 / passes),
+            "you take the root of the weight of the new batch. Which weight do passes multiply?",
+        ),
+        (
             lambda momentum, passes: momentum**passes,
             "you multiply what the new batch weighs. Which weight do the passes multiply?",
         ),

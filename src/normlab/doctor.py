@@ -74,7 +74,10 @@ def examine(
     optimizer: torch.optim.Optimizer | None = None,
     waste: bool = False,
 ) -> list[Finding]:
-    """Return what is wrong with the normalization layers of `model`, in the mode in which it is.
+    """Return what looks wrong with the normalization layers of `model`, in the mode in which it is.
+
+    It judges by the batches that it gets: those of one class, or of other data, differ from what a
+    healthy model has stored. `update_bn` restarts the count of batches, so ask in eval mode then.
 
     Running statistics differ where, over the channels of a layer, the root mean square distance of
     the means is over 0.75 standard deviations, sampling error subtracted, or the variances are
