@@ -43,6 +43,8 @@ def grade_one(course: Course, assignment: str, student: str) -> dict:
         )
     files = package_files(course.released_notebook(assignment))
     start = time.monotonic()
+    # Of what is graded now: a newer submission that arrives meanwhile is graded by the next run.
+    graded = fingerprint(course, assignment, student)
     coursedir = course.coursedir(assignment, student)
     marked = answers(course, assignment, student)
     if marked:
@@ -57,7 +59,7 @@ def grade_one(course: Course, assignment: str, student: str) -> dict:
         Autograde(coursedir=coursedir, config=coursedir.config, force=True).start()
     keep_marks(course, assignment, student, marked)
     record = {
-        "fingerprint": fingerprint(course, assignment, student),
+        "fingerprint": graded,
         "seconds": round(time.monotonic() - start, 1),
         "remarks": problems(nbformat.read(course.autograded(assignment, student), as_version=4)),
     }

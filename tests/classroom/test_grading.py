@@ -18,7 +18,7 @@ from nbgrader.api import Gradebook
 from nbgrader.utils import determine_grade, is_grade
 
 from classroom import grade as command
-from classroom import sandbox
+from classroom import one, sandbox
 from classroom.course import Course
 from classroom.execute import Execute
 from classroom.one import grade_one, is_graded, marks, problems
@@ -86,6 +86,17 @@ def test_names_with_spaces_and_other_letters_are_graded(course, grade):
 def test_what_students_write_into_markdown_is_no_program(course, grade):
     _, _, page = grade(answered(course, why="<script>alert('marked')</script>Because."))
     assert "<script>alert" not in page
+
+
+def test_a_submission_that_arrives_while_the_old_one_is_graded_is_graded_by_the_next_run(
+    course, grade, monkeypatch
+):
+    def newer_arrives(*_):
+        nbformat.write(answered(course), course.submitted(NAME, "Eve"))
+
+    monkeypatch.setattr(one, "keep_marks", newer_arrives)
+    assert grade(answered(course, double="def double(x):\n    return x + 1"))[0] == FULL - 2
+    assert not is_graded(course, NAME, "Eve")
 
 
 # --- Hostile code ------------------------------------------------------------------------------
