@@ -83,6 +83,7 @@ GIVEN = {
     "numpy",
     "PIL",
     "urllib3",
+    "triton",  # comes with PyTorch on Linux; where it is missing, a cell says so
     "IPython",
     "jinja2",
     "matplotlib_inline",
