@@ -75,7 +75,7 @@ class SyncBatchNorm(_BatchNorm, nn.modules.batchnorm._BatchNorm):
     with the whole batch. In eval mode, and without a process group, it is `BatchNorm`.
 
     It is no subclass of `torch.nn.SyncBatchNorm`: `DistributedDataParallel` refuses that class on a
-    CPU. `torch.nn.SyncBatchNorm.convert_sync_batchnorm` makes a layer of torch of this one.
+    CPU. The `convert_sync_batchnorm` of that class makes a layer of torch of this one.
 
     Args:
         num_features: number of channels C.

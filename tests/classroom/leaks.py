@@ -22,6 +22,8 @@ SHARED = {
     "ours.load_state_dict(theirs.state_dict())",
     "generator=torch.Generator().manual_seed(3)",
     "os.replace(part,path)#onestep:theoldfileorthenewone",
+    "fromtorch.utils._python_dispatchimportTorchDispatchMode",
+    "def__torch_dispatch__(self,func,types,args=(),kwargs=None):",
 }
 PACKAGE = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "src").rglob("*.py"))
 
