@@ -24,6 +24,7 @@ BRANCH = "gh-pages"
 FORM = "error.yml"  # in .github/ISSUE_TEMPLATE
 EXERCISES = "appendix/exercises"  # the page that says what the levels mean, under this anchor:
 LEVELS_ANCHOR = "levels"
+CONTROLS = "chapters/figures/controls.css"  # the figures carry it along; the laboratory loads it
 
 # What the theme calls "Suggest edit" and "Open issue".
 BUTTONS = {"source-edit-button": "Edit this page", "source-issues-button": "Report a problem"}
@@ -139,6 +140,11 @@ def find_repository(app: Sphinx, config) -> None:
     config.ogp_site_url = config.html_baseurl or site_address(address)
 
 
+def serve_controls(app: Sphinx, config) -> None:
+    """Copy the look of controls to the static files; those in _static are loaded by every page."""
+    config.html_static_path.append(CONTROLS)
+
+
 def name_buttons(app: Sphinx, page: str, template: str, context, doctree) -> None:
     """Say what the theme's buttons do; a problem is reported in the form for errors."""
     address = app.config.html_theme_options["repository_url"]
@@ -227,6 +233,7 @@ def setup(app: Sphinx) -> dict:
     app.add_role("level", Level())
     app.add_role("study-time", StudyTime())
     app.connect("config-inited", find_repository, priority=100)  # before the theme reads it
+    app.connect("config-inited", serve_controls)
     app.connect("doctree-read", anchor_claims)
     app.connect("doctree-resolved", show_levels)  # sphinx-exercise has written the titles
     for change in (

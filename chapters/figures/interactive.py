@@ -3,6 +3,7 @@
 Their markup stands once, in a Jinja template beside this module. In it `data-at="x1=low x2=high"`
 names values for attributes, and `data-text="mean {mean}"` for the text of an element. They are
 filled twice: here, for readers without scripts, and by FILL whenever the reader changes something.
+Their look stands once too, in CONTROLS, for what a reader presses, moves and reads.
 """
 
 import math
@@ -13,6 +14,7 @@ from pathlib import Path
 from IPython.display import HTML
 from jinja2 import Environment, StrictUndefined
 
+CONTROLS = "controls.css"  # beside this module; the laboratory of the book loads it too
 FILL = """const write = (text, values) => text.replace(/{(\\w+)}/g, (_, name) => values[name]);
   const fill = (values, within = root) => {
     for (const element of within.querySelectorAll("[data-at]"))
@@ -25,9 +27,12 @@ FILL = """const write = (text, values) => text.replace(/{(\\w+)}/g, (_, name) =>
 
 def fill(template: str, start: Mapping[str, object], **names: object) -> HTML:
     """Render a template of this folder with `names`, and fill in the values of the `start`."""
-    source = Path(__file__).with_name(template).read_text(encoding="utf-8")
+    source, look = (
+        Path(__file__).with_name(name).read_text(encoding="utf-8") for name in (template, CONTROLS)
+    )
+    look = re.sub(r"/\*.*?\*/\n?", "", look, flags=re.DOTALL)  # its comments are for authors
     jinja = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    page = jinja.from_string(source).render(names, fill=FILL, text=text)
+    page = jinja.from_string(source).render(names, fill=FILL, text=text, controls=look)
 
     def attributes(found: re.Match[str]) -> str:
         pairs = re.findall(r"(\S+)=(\S+)", found[1])

@@ -2,9 +2,11 @@
 
 import re
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
+from figures import interactive
 from figures.interactive import mulberry32
 from figures.normalization_family import norm_axes
 from figures.the_mathematics import batch_norm_playground
@@ -25,6 +27,14 @@ def test_html_loads_nothing_and_can_stand_twice_on_a_page(figure):
     html = figure().data
     assert not re.search(r"https?:|\bsrc=|\bhref=|@import|url\(", html)
     assert not re.search(r"\sid=", html)
+
+
+@each_figure
+def test_controls_look_as_the_shared_file_says(figure):
+    html, shared = figure().data, Path(interactive.__file__).with_name(interactive.CONTROLS)
+    rules = re.sub(r"/\*.*?\*/\n?", "", shared.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert html.count(rules) == 1
+    assert re.match(r'<figure class="[^"]*\bnormlab-controls\b', html)
 
 
 @each_figure
