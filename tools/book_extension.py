@@ -13,7 +13,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.nodes import make_refnode
 from sphinx_exercise.nodes import exercise_enumerable_node
 
-from tools import claims, reach, rules, standalone, teaching
+from tools import ROOT, claims, reach, rules, standalone, teaching
 from tools.contents import Entry, map_of_chapters, markdown_link, position, read_contents
 from tools.exercises import LEVELS, list_of_exercises, list_of_levels
 from tools.repository import repository_address, site_address
@@ -142,7 +142,7 @@ def find_repository(app: Sphinx, config) -> None:
 
 def serve_controls(app: Sphinx, config) -> None:
     """Copy the look of controls to the static files; those in _static are loaded by every page."""
-    config.html_static_path.append(CONTROLS)
+    config.html_static_path.append(str(ROOT / CONTROLS))
 
 
 def name_buttons(app: Sphinx, page: str, template: str, context, doctree) -> None:
