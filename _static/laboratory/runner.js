@@ -185,8 +185,8 @@ function makeRunner(Data, Network) {
         if (order.shared) session = create(order.shared, order.left, order.right);
         if (!session) throw new RangeError("no side has settings: start first");
         session.advance(order.steps);
-        const stepsMs = performance.now() - start, snapshot = session.snapshot(order);
-        return { ...snapshot, stepsMs, snapshotMs: performance.now() - start - stepsMs };
+        const trained = performance.now() - start, snapshot = session.snapshot(order);
+        return { ...snapshot, trained, drawn: performance.now() - start - trained };
       } catch (error) {
         return { type: /** @type {const} */ ("error"), message: error instanceof Error ? error.message : String(error) };
       }
@@ -199,18 +199,16 @@ function makeRunner(Data, Network) {
 const Runner = Object.assign(makeRunner(Data, Network), {
   /**
    * Return what looks like a worker that trains both sides: it has `postMessage`, `onmessage` and `terminate`.
-   * It takes {type: "start" | "settings", shared, left, right, mode, grid, stepsPerFrame, limit, running},
-   * {type: "run", limit}, {type: "pause"}, {type: "step", steps}, {type: "reset"} and {type: "mode", mode}. It
-   * answers {type: "snapshot", running, ...}, once for each frame while it runs, or {type: "error", message}.
-   * A frame takes as many steps as fit into it, at most `stepsPerFrame`; a run ends at the step `limit`.
+   * It takes {type: "start", shared, left, right, mode, grid} and {type: "step", steps, mode, grid}, and answers
+   * each with {type: "snapshot", ...}, or {type: "error", message}. A snapshot says how many steps were `asked`
+   * for and how many milliseconds the slower side `trained` them and had `drawn` the rest: by these, who asks
+   * once in a frame knows what fits into it. A start drops the answers that are still to come.
    *
    * Behind it stand two workers, one for each side. Where none can be had, the page trains.
    * @param {{workers?: boolean}} [options] workers false: train on the page
    */
   connect({ workers = true } = {}) {
-    /** @typedef {{steps: number, [name: string]: any}} Order */
-    /** @typedef {(order: Order, done: (answer: any) => void) => void} Ask */
-    const WORKER_MS = 13, PAGE_MS = 5; // of a frame, for the steps and the snapshot of one side
+    /** @typedef {(order: any, done: (answer: any) => void) => void} Ask */
     /** @type {Worker[]} */
     const made = [];
 
@@ -229,9 +227,8 @@ const Runner = Object.assign(makeRunner(Data, Network), {
       /** @type {Ask} */
       let send = (order, done) => {
         receive = done;
-        worker.onerror = () => { // forbidden here, say: the page trains instead
+        worker.onerror = () => { // no worker may be made here: the page trains instead
           send = onPage();
-          budget = PAGE_MS;
           send(order, done);
         };
         worker.postMessage(order);
@@ -240,7 +237,6 @@ const Runner = Object.assign(makeRunner(Data, Network), {
       return (order, done) => send(order, done);
     }
 
-    let budget = WORKER_MS;
     /** @type {Ask[]} */
     let sides;
     try {
@@ -254,111 +250,57 @@ const Runner = Object.assign(makeRunner(Data, Network), {
       const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
       sides = [inWorker(address), inWorker(address)];
     } catch {
-      budget = PAGE_MS;
       sides = [onPage(), onPage()];
     }
 
-    /** @type {any} */
-    let start = null; // the newest settings
-    let running = false, busy = false, closed = false;
-    let run = 0; // counts the starts: an answer from before the newest is not passed on
-    let steps = 0, limit = Infinity;
-    let stepMs = 1, snapshotMs = 2; // of the slower side, as measured last
-    /** @type {Order[]} */
-    const queue = [];
+    /** @type {any[]} */
+    let queue = [];
+    let busy = false, closed = false, starts = 0;
 
-    /** @param {number} count @returns {Order} */
-    const order = (count) => ({ run, steps: count, grid: start.grid, mode: start.mode });
-
-    /** Send an order to both sides as soon as they are free. @param {Order} wanted */
-    function ask(wanted) {
-      if (busy) {
-        queue.push(wanted);
-        return;
-      }
+    /** Send the next order to both sides, if they are free. */
+    function next() {
+      const order = busy ? undefined : queue.shift();
+      if (!order) return;
       busy = true;
+      const start = starts;
       /** @type {any[]} */
       const answers = [];
-      sides.forEach((send, i) => {
-        const own = wanted.shared ? { ...wanted, [i ? "left" : "right"]: null } : wanted;
-        send(own, (answer) => {
+      sides.forEach((ask, i) => {
+        ask(order.shared ? { ...order, [i ? "left" : "right"]: null } : order, (answer) => {
           answers[i] = answer;
-          if (answers[0] && answers[1]) receive(wanted, answers);
+          if (!answers[0] || !answers[1]) return;
+          busy = false;
+          if (!closed && start === starts) link.onmessage?.({ data: join(order, answers) });
+          next();
         });
       });
     }
 
-    /** @param {Order} asked @param {any[]} answers */
-    function receive(asked, [left, right]) {
-      busy = false;
-      if (closed) return;
-      if (asked.run === run) {
-        const error = left.type === "error" ? left : right;
-        if (error.type === "error") {
-          running = false;
-          queue.length = 0;
-          link.onmessage?.({ data: { type: "error", message: error.message } });
-        } else {
-          steps = left.steps;
-          if (asked.steps) stepMs = Math.max(left.stepsMs, right.stepsMs) / asked.steps;
-          snapshotMs = Math.max(left.snapshotMs, right.snapshotMs);
-          if (steps >= limit || (left.diverged.left && right.diverged.right)) running = false;
-          const data = { ...left, running };
-          for (const key of Runner.BY_SIDE) data[key] = { ...left[key], ...right[key] };
-          link.onmessage?.({ data });
-        }
-      }
-      const next = queue.shift();
-      if (next) ask(next);
-    }
-
-    function frame() {
-      if (!running || closed) return;
-      requestAnimationFrame(frame);
-      if (busy) return;
-      const fit = Math.floor((budget - snapshotMs) / stepMs);
-      ask(order(Math.max(1, Math.min(fit, start.stepsPerFrame ?? 20, limit - steps))));
-    }
-
-    /** @param {boolean} runs */
-    function begin(runs) {
-      const ran = running;
-      run++;
-      steps = 0;
-      queue.length = 0;
-      running = runs;
-      ask({ ...order(0), shared: start.shared, left: start.left, right: start.right });
-      if (runs && !ran) requestAnimationFrame(frame);
+    /** @param {any} order @param {any[]} answers */
+    function join({ steps }, [left, right]) {
+      if (left.type === "error") return left;
+      if (right.type === "error") return right;
+      const all = { ...left, asked: steps };
+      for (const key of ["trained", "drawn"]) all[key] = Math.max(left[key], right[key]);
+      for (const key of Runner.BY_SIDE) all[key] = { ...left[key], ...right[key] };
+      return all;
     }
 
     const link = {
       /** @type {((event: {data: any}) => void) | null} */
       onmessage: null,
       /** @param {any} message */
-      postMessage(message) {
-        const { type } = message;
-        if (!["start", "settings", "run", "pause", "step", "reset", "mode"].includes(type))
-          throw new RangeError(`type is ${type}: send start, settings, run, pause, step, reset or mode`);
-        if (type === "start" || type === "settings") {
-          start = { ...start, ...message };
-          limit = start.limit ?? Infinity;
-          begin(Boolean(message.running));
-        } else if (!start) throw new RangeError(`${type} came first: send start before it`);
-        else if (type === "reset") begin(false);
-        else if (type === "run") {
-          limit = message.limit ?? limit;
-          if (running || steps >= limit) return;
-          running = true;
-          requestAnimationFrame(frame);
-        } else {
-          if (type === "mode") start.mode = message.mode;
-          else running = false;
-          if (!running) ask(order(type === "step" ? message.steps ?? 1 : 0));
-        }
+      postMessage({ type, shared, left, right, steps, mode, grid }) {
+        if (type === "start") {
+          starts++;
+          queue = [{ steps: 0, mode, grid, shared, left, right }];
+        } else if (type !== "step") throw new RangeError(`type is ${type}: send start or step`);
+        else if (!starts) throw new RangeError("step came first: send start before it");
+        else queue.push({ steps: steps ?? 1, mode, grid });
+        next();
       },
       terminate() {
         closed = true;
-        running = false;
         for (const worker of made) worker.terminate();
       },
     };
