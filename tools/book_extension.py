@@ -4,16 +4,18 @@ import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import nbformat
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.nodes import make_refnode
 from sphinx_exercise.nodes import exercise_enumerable_node
 
-from tools import ROOT, claims, reach, rules, standalone, teaching
+from tools import ROOT, claims, laboratory, reach, rules, standalone, teaching
 from tools.contents import Entry, map_of_chapters, markdown_link, position, read_contents
 from tools.exercises import LEVELS, list_of_exercises, list_of_levels
 from tools.repository import repository_address, site_address
@@ -80,6 +82,26 @@ class Level(SphinxRole):
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         return [level_node(self.text)], []
+
+
+class Laboratory(SphinxDirective):
+    """Two networks that train in the page; the text in it says what to look for.
+
+    Its argument is one of the stories in _static/laboratory/presets.js.
+    """
+
+    required_arguments = 1
+    has_content = True
+    option_spec: ClassVar = {"size": lambda said: directives.choice(said, laboratory.SIZES)}
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(laboratory.PRESETS))
+        base = "../" * self.env.docname.count("/")
+        try:
+            html = laboratory.element(self.arguments[0], self.options.get("size", "small"), base)
+        except ValueError as error:
+            raise self.error(str(error)) from error
+        return [*self.parse_content_to_nodes(), nodes.raw("", html, format="html")]
 
 
 def level_node(level: str) -> nodes.inline:
@@ -201,6 +223,21 @@ def mend_body(app: Sphinx, page: str, template: str, context, doctree) -> None:
             context["body"] = re.sub(pattern, new, context["body"])
 
 
+def keep_laboratory_apart(app: Sphinx, config) -> None:
+    """Take back that Jupyter Book gives every page all scripts and styles below _static."""
+    for name in ("html_js_files", "html_css_files"):
+        files = getattr(config, name)
+        files[:] = [file for file in files if not f"{file}".startswith(f"{laboratory.FOLDER}/")]
+
+
+def add_laboratory(app: Sphinx, page: str, template: str, context, doctree) -> None:
+    """Load the scripts and the style of the laboratory where there is one."""
+    if laboratory.CLASS in context.get("body", ""):
+        app.add_css_file(f"{laboratory.FOLDER}/{laboratory.STYLE}", priority=900)
+        for name in laboratory.SCRIPTS:
+            app.add_js_file(f"{laboratory.FOLDER}/{name}", priority=900, loading_method="defer")
+
+
 def drop_thebe(app: Sphinx, page: str, template: str, context, doctree) -> None:
     """Leave out the scripts of sphinx-thebe: they are not used here, and fail on every page."""
     context["script_files"] = [
@@ -230,10 +267,12 @@ def setup(app: Sphinx) -> dict:
         "exercise-list": list_of_exercises,
     }.items():
         app.add_directive(name, made_of_contents(lines))
+    app.add_directive("laboratory", Laboratory)
     app.add_role("level", Level())
     app.add_role("study-time", StudyTime())
     app.connect("config-inited", find_repository, priority=100)  # before the theme reads it
     app.connect("config-inited", serve_controls)
+    app.connect("config-inited", keep_laboratory_apart, priority=100)
     app.connect("doctree-read", anchor_claims)
     app.connect("doctree-resolved", show_levels)  # sphinx-exercise has written the titles
     for change in (
@@ -242,6 +281,7 @@ def setup(app: Sphinx) -> dict:
         say_where,
         drop_unknown_addresses,
         mend_body,
+        add_laboratory,
         drop_thebe,
     ):
         app.connect("html-page-context", change, priority=600)  # after the theme

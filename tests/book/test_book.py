@@ -42,11 +42,15 @@ def listed(toc: dict) -> list[str]:
     return [toc["root"], *(entry["file"] for entry in entries)]
 
 
+OWN_PAGES = ["laboratory"]  # beside the home page; the other texts there are not of the book
+
+
 def existing(root: Path) -> list[str]:
     folders = ("chapters", "appendix")
     pages = [
         p for folder in folders for end in ("ipynb", "md") for p in root.glob(f"{folder}/*.{end}")
     ]
+    pages += [page for name in OWN_PAGES if (page := root / f"{name}.md").exists()]
     return ["index", *(page.relative_to(root).with_suffix("").as_posix() for page in pages)]
 
 
