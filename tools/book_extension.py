@@ -233,6 +233,7 @@ def keep_laboratory_apart(app: Sphinx, config) -> None:
 def add_laboratory(app: Sphinx, page: str, template: str, context, doctree) -> None:
     """Load the scripts and the style of the laboratory where there is one."""
     if laboratory.CLASS in context.get("body", ""):
+        app.add_css_file(Path(CONTROLS).name, priority=890)
         app.add_css_file(f"{laboratory.FOLDER}/{laboratory.STYLE}", priority=900)
         for name in laboratory.SCRIPTS:
             app.add_js_file(f"{laboratory.FOLDER}/{name}", priority=900, loading_method="defer")

@@ -42,10 +42,12 @@ def element(preset: str, size: str, base: str) -> str:
         base: the way from the page to the root of the book, such as "../".
     """
     name = escape(f"Laboratory: {title(preset)}")
+    picture = (
+        f'<img src="{base}_static/{FOLDER}/{PICTURE}" width="608" height="304" alt="Two squares '
+        'with the points of two classes and the boundary that each network draws between them.">'
+    )
+    said = "Two networks train here, side by side. That needs JavaScript; this is how it looks."
     return (
         f'<div class="{CLASS}" data-preset="{preset}" data-size="{size}" data-base="{base}" '
-        f'role="group" aria-label="{name}"><noscript><p>Two networks train here, side by side. '
-        f'That needs JavaScript; the picture shows how it looks.</p><img '
-        f'src="{base}_static/{FOLDER}/{PICTURE}" width="608" height="304" alt="Two squares with '
-        f'the points of two classes and the boundary that each network draws between them."></noscript></div>'
+        f'role="group" aria-label="{name}"><noscript><p>{said}</p>{picture}</noscript></div>'
     )

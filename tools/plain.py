@@ -9,6 +9,7 @@ import nbformat
 from nbformat import NotebookNode
 from pybtex.database import BibliographyData, Entry
 
+from tools import laboratory
 from tools.exercises import level
 from tools.markdown import Directive, Inline, Lines, read
 from tools.notebooks import notebooks, title
@@ -76,6 +77,10 @@ def plain_box(directive: Directive, numbers: dict[str, str], sources: Bibliograp
             return ""
         case "solution":
             return f"**Solution**\n\n{body}"
+        case "laboratory":
+            name = laboratory.title(directive.argument)
+            where = f"On the page of this chapter two networks train here, side by side: *{name}*."
+            return f"{body}\n\n> **Laboratory**\n>\n> {where}".strip()
         case name if name in BOXES:
             heading = directive.argument or name.capitalize()
             return f"> **{heading}**\n>\n" + indent(body, "> ", lambda line: True)

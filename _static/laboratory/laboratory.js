@@ -32,20 +32,17 @@ function makeLaboratory() {
       label: "Norm",
       choices: { none: "none", batch: "batch", layer: "layer", group: "group", rms: "RMS" },
     },
-    place: {
-      label: "Its place",
-      choices: { before: "before activation", after: "after activation" },
-    },
-    depth: { label: "Hidden layers", low: 1, high: 8, whole: true, values: [1, 2, 3, 4, 5, 6, 7, 8] },
-    width: { label: "Units per layer", low: 2, high: 64, whole: true, values: [2, 4, 8, 16, 32, 64] },
     activation: {
       label: "Activation",
       choices: { relu: "ReLU", tanh: "tanh", gelu: "GELU", sigmoid: "sigmoid" },
     },
-    scale: { label: "First weights ×", low: 0.01, high: 100, values: [0.1, 0.3, 1, 3, 10] },
+    place: { label: "Norm stands", choices: { before: "before it", after: "after it" } },
+    depth: { label: "Depth", low: 1, high: 8, whole: true, values: [1, 2, 3, 4, 5, 6, 7, 8] },
+    width: { label: "Width", low: 2, high: 64, whole: true, values: [2, 4, 8, 16, 32, 64] },
+    scale: { label: "Initial scale", low: 0.01, high: 100, values: [0.1, 0.3, 1, 3, 10] },
     optimizer: {
       label: "Optimizer",
-      choices: { sgd: "SGD", momentum: "SGD, momentum", adam: "Adam" },
+      choices: { sgd: "SGD", momentum: "momentum", adam: "Adam" },
     },
     rate: { label: "Learning rate", low: 1e-4, high: 10, slider: true },
     batchSize: {
@@ -366,13 +363,14 @@ function makeLaboratory() {
     if (!width) return;
     const values = moments.flatMap(({ left, right }) => [left.train, left.eval, right.train, right.eval])
       .filter((v) => Number.isFinite(v) && v > 0);
-    const low = Math.max(-4, Math.min(-1, Math.floor(Math.log10(Math.min(...values, 1)))));
-    const high = Math.min(4, Math.max(0, Math.ceil(Math.log10(Math.max(...values, 1)))));
+    const clamp = (/** @type {number} */ v) => Math.max(1e-4, Math.min(1e4, v));
+    const low = Math.log10(clamp(0.85 * Math.min(0.5, ...values)));
+    const high = Math.log10(clamp(1.2 * Math.max(1, ...values)));
     const last = Math.max(10, moments.length ? moments[moments.length - 1].steps : 0);
     const box = { left: 38, right: width - 66, top: 10, bottom: height - 34 };
     const across = (/** @type {number} */ s) => box.left + (s / last) * (box.right - box.left);
     const down = (/** @type {number} */ v) => {
-      const l = Math.log10(Math.min(10 ** high, Math.max(10 ** low, Number.isFinite(v) ? v : 10 ** high)));
+      const l = Math.max(low, Math.min(high, Number.isFinite(v) ? Math.log10(Math.max(v, 1e-9)) : high));
       return box.bottom - ((l - low) / (high - low)) * (box.bottom - box.top);
     };
     context.font = `12px ${palette.font}`;
@@ -380,12 +378,12 @@ function makeLaboratory() {
     context.textBaseline = "middle";
     context.textAlign = "right";
     context.fillStyle = context.strokeStyle = palette.ink;
-    for (let power = low; power <= high; power++) {
-      const y = down(10 ** power);
+    for (const v of decades(low, high)) {
+      const y = down(v);
       context.globalAlpha = 0.2;
       line(context, [[box.left, y], [box.right, y]]);
       context.globalAlpha = 0.85;
-      context.fillText(power >= -3 && power <= 4 ? String(10 ** power) : `1e${power}`, box.left - 5, y);
+      context.fillText(text(v), box.left - 5, y);
     }
     context.textAlign = "center";
     context.textBaseline = "alphabetic";
@@ -446,6 +444,17 @@ function makeLaboratory() {
     context.stroke();
   };
 
+  /** Round numbers on a log axis, at most six. @param {number} low @param {number} high both as powers of ten */
+  const decades = (low, high) => {
+    for (const digits of [[1, 2, 5], [1, 3], [1]]) {
+      const found = Array.from({ length: Math.ceil(high) - Math.floor(low) + 1 }, (_, i) => Math.floor(low) + i)
+        .flatMap((power) => digits.map((digit) => Number(`${digit}e${power}`)))
+        .filter((v) => Math.log10(v) >= low && Math.log10(v) <= high);
+      if (found.length <= 6 || digits.length === 1) return found;
+    }
+    return [];
+  };
+
   /** About four round numbers up to the last one. @param {number} last */
   const ticks = (last) => {
     const power = 10 ** Math.floor(Math.log10(last / 4));
@@ -453,7 +462,10 @@ function makeLaboratory() {
     return Array.from({ length: Math.floor(last / step) + 1 }, (_, i) => i * step);
   };
 
-  const ROW = 74; // height of a layer, in pixels
+  const HEAD = 18; // height of what stands above the first layer, in pixels
+
+  /** The height of a layer: more where there are few. @param {number} depth @param {number} width */
+  const rowOf = (depth, width) => (width < 260 ? 74 : Math.max(78, Math.min(150, 330 / depth)));
 
   /**
    * Draw a row for each layer: histogram of the activations, mean and deviation of every unit in the
@@ -465,16 +477,25 @@ function makeLaboratory() {
    * @param {Palette} palette
    */
   const drawLayers = (canvas, side, other, color, palette) => {
+    const depth = Math.max(side.layers.length, other.layers.length);
+    const row = rowOf(depth, canvas.clientWidth);
+    canvas.style.height = `${HEAD + depth * row}px`;
     const { context, width } = prepare(canvas);
     if (!width) return;
     const gap = Math.max(8, width / 30);
     const columns = [0.36, 0.46, 0.18].map((share) => share * (width - 2 * gap));
+    context.font = `12px ${palette.font}`;
+    context.fillStyle = palette.ink;
+    const names = width < 260 ? ["act.", "stats", "grad."] : ["activations", "statistics", "gradient"];
+    context.fillText(names[0], 0, 12);
+    context.fillText(names[1], columns[0] + gap, 12);
+    context.textAlign = "right";
+    context.fillText(names[2], width, 12);
     side.layers.forEach((layer, i) => {
-      const top = i * ROW + 18, height = ROW - 26;
-      context.font = `12px ${palette.font}`;
+      const top = HEAD + i * row + 18, height = row - 26;
+      context.font = `700 12px ${palette.font}`;
       context.fillStyle = palette.ink;
       context.textAlign = "left";
-      context.textBaseline = "alphabetic";
       context.fillText(`layer ${i + 1}`, 0, top - 5);
       histogram(context, layer, 0, top, columns[0], height, color, palette);
       const reach = reachOf([layer, other.layers[i]]);
@@ -792,7 +813,7 @@ function makeLaboratory() {
     // -- what stands on the page
     const button = (/** @type {string} */ name, /** @type {string} */ label) =>
       make("button", { type: "button", class: name }, label);
-    const run = button("run", "Run"), step = button("step", "Step"), reset = button("reset", "Start over");
+    const run = button("next run", "Run"), step = button("step", "Step"), reset = button("reset", "Start over");
     const count = make("span", { class: "count" });
     const status = make("p", { class: "status", role: "status", "aria-live": "polite" });
     const message = make("p", { class: "message", role: "alert" });
@@ -819,7 +840,7 @@ function makeLaboratory() {
       make("span", { class: "zero", "aria-hidden": "true" }), " class 0. Line: the boundary.");
     const lossKey = make("p", { class: "key" }, "Loss on the test half: solid with running statistics, "
       + "dashed with those of the batch, the band between them is the gap. Dots: guessing.");
-    const lossBox = make("div", { class: "losses" }, loss, lossKey);
+    const lossBox = make("div", {}, loss, lossKey);
 
     /** @type {Record<string, ReturnType<typeof control>>} */
     const sharedControls = {};
@@ -829,14 +850,14 @@ function makeLaboratory() {
     const rows = {};
     const table = make("table", { class: "numbers" });
     const details = make("details", { class: "all-numbers" }, make("summary", {}, "The numbers as a table"), table);
-    const modes = make("fieldset", { class: "modes" }, make("legend", {}, "Boundary with"));
+    const modes = make("fieldset", { class: "choices modes" }, make("legend", {}, "Boundary with"));
     for (const [value, said] of Object.entries(MODES))
       modes.append(make("label", {}, make("input", { type: "radio", name: `mode-${id(root)}`, value }), ` ${said}`));
-    const presets = make("div", { class: "presets", role: "group", "aria-label": "Presets" });
+    const presets = make("div", { class: "actions presets", role: "group", "aria-label": "Presets" });
     const speeds = make("select", { "aria-label": "Speed", name: "speed" });
     for (const [value, { label }] of Object.entries(SPEEDS)) speeds.append(make("option", { value }, label));
     const share = button("share", "Copy link");
-    const pen = make("fieldset", { class: "pen" }, make("legend", {}, "Draw"));
+    const pen = make("fieldset", { class: "choices pen" }, make("legend", {}, "Draw"));
     const penName = `pen-${id(root)}`;
     for (const [value, said] of [["1", "\u25cf class 1"], ["0", "\u25cb class 0"]])
       pen.append(make("label", {}, make("input", { type: "radio", name: penName, value, checked: value === "1" }), ` ${said}`));
@@ -844,7 +865,7 @@ function makeLaboratory() {
     pen.append(undo, clear, make("p", { class: "hint" },
       "Click or tap in a picture. By keyboard: go to a picture, move with the arrow keys, Space draws, Backspace takes back."));
 
-    const settings = make("div", { class: "settings" });
+    const settings = make("form", { class: "settings", autocomplete: "off" });
     const buildSettings = () => {
       const shared = make("div", { class: "shared" });
       for (const [name, option] of Object.entries(SHARED)) {
@@ -876,7 +897,8 @@ function makeLaboratory() {
       );
     };
 
-    const bar = make("div", { class: "bar" });
+    const bar = make("form", { class: "actions bar", autocomplete: "off" });
+    const more = make("form", { class: "actions more", autocomplete: "off" });
     const link = make("a", { class: "open" }, "Open in the laboratory");
     root.replaceChildren();
     root.classList.add("normlab-controls");
@@ -891,13 +913,14 @@ function makeLaboratory() {
         choose.addEventListener("click", () => load(presetOf(key), true));
         presets.append(choose);
       }
-      bar.append(run, step, reset, count, make("label", { class: "speed" }, "Speed ", speeds), modes, share);
-      const layersKey = make("p", { class: "key" }, "Per hidden layer, from the left: the activations of the last batch as a "
-        + "histogram; per unit, mean and deviation in the batch (filled) and running (lines); the size of the gradient.");
+      bar.append(run, step, reset, count, share);
+      more.append(modes, make("label", { class: "speed" }, "Speed ", speeds));
+      const layersKey = make("p", { class: "key" }, "Activations: a histogram for the last batch. Statistics: mean and "
+        + "deviation of each unit, in the batch as bars, running as lines. Gradient: its size, on a log scale.");
       const layers = make("div", { class: "layer-box" }, make("div", { class: "sides" }, parts.left.layers, parts.right.layers), layersKey);
       const fields = make("div", { class: "fields" }, sides, key);
       root.append(presets, watch, message, bar,
-        make("div", { class: "bench" }, fields, lossBox, layers, settings), details, status);
+        make("div", { class: "bench" }, fields, make("div", { class: "losses" }, lossBox, more), layers, settings), details, status);
     }
 
     // -- drawing
@@ -940,7 +963,7 @@ function makeLaboratory() {
     const describe = () => {
       const names = SIDES.map((name) => NAMES[experiment[name].norm]);
       SIDES.forEach((name, i) => {
-        parts[name].name.textContent = small || experiment[name].norm !== "none" ? names[i] : "no norm";
+        parts[name].name.textContent = names[i];
         parts[name].box.style.setProperty("--used", COLORS[experiment[name].norm]);
         const where = name === "left" ? "Left" : "Right";
         const hint = drawing() ? " Arrow keys move a cross, Space draws a point, Backspace takes the last one back." : "";
@@ -949,8 +972,6 @@ function makeLaboratory() {
         parts[name].field.tabIndex = drawing() ? 0 : -1;
         parts[name].field.setAttribute("role", drawing() ? "application" : "img");
         parts[name].field.classList.toggle("drawn", drawing());
-        const depth = Math.max(experiment.left.depth, experiment.right.depth);
-        parts[name].layers.style.height = `${depth * ROW}px`;
       });
       loss.setAttribute("aria-label", `Loss over the steps, left ${names[0]}, right ${names[1]}. The table has the numbers.`);
       for (const box of presets.children) box.setAttribute("aria-pressed", String(box.dataset.key === chosen));
@@ -967,9 +988,9 @@ function makeLaboratory() {
           sharedControls[name].control.disabled = drawing();
       }
       if (chosen) {
-        watch.replaceChildren(make("strong", {}, `${preset.title}.`), ` ${preset.watch} `,
-          make("a", { href: base + preset.chapter }, small ? "The chapter" : `Chapter ${Number(preset.chapter.match(/\d+/))}`), ".");
-        if (small) watch.lastElementChild?.nextSibling?.remove(), watch.lastElementChild?.remove();
+        const here = decodeURI(location.pathname).endsWith(preset.chapter); // a link would lead nowhere
+        watch.replaceChildren(make("strong", {}, `${preset.title}.`), ` ${preset.watch}`, ...(here ? [] : [" ",
+          make("a", { href: base + preset.chapter }, `Chapter ${Number(preset.chapter.match(/\d+/))}`), " has the reasons."]));
       } else {
         const different = Object.keys(SIDE).filter((name) => experiment.left[name] !== experiment.right[name]);
         watch.replaceChildren(make("strong", {}, "Your own experiment."), different.length
@@ -1040,7 +1061,8 @@ function makeLaboratory() {
     details.addEventListener("toggle", () => tabulate(true));
 
     // -- training
-    const engine = startEngine();
+    /** @type {ReturnType<typeof startEngine> | null} */
+    let engine = null; // until it is in sight
     let busy = false;
     let frame = 0;
     let before = 0; // when the last steps were asked for
@@ -1079,7 +1101,7 @@ function makeLaboratory() {
     };
 
     /** @param {number} steps @param {boolean} [fine] */
-    const ask = (steps, fine = false) => wait(engine.step(steps, experiment.mode, grid(fine)));
+    const ask = (steps, fine = false) => wait((engine ??= startEngine()).step(steps, experiment.mode, grid(fine)));
 
     /** @param {unknown} error */
     const complain = (error) => {
@@ -1102,9 +1124,10 @@ function makeLaboratory() {
         complain(error);
         return;
       }
-      if (ready) await wait(engine.start(experiment, grid(true)));
+      if (ready) await wait((engine ??= startEngine()).start(experiment, grid(true)));
       else {
         snapshot = null;
+        delete root.dataset.steps;
         draw();
         say("Draw at least two points of each class.");
       }
@@ -1119,7 +1142,7 @@ function makeLaboratory() {
       const passed = Math.min(now - before, Math.max(100, pause));
       if (!busy && now - before >= pause) {
         const { rate } = SPEEDS[speed];
-        owed = rate === Infinity ? engine.fit(calm.matches ? 200 : 13) : owed + (rate * passed) / 1000;
+        owed = rate === Infinity ? (engine?.fit(calm.matches ? 200 : 13) ?? 1) : owed + (rate * passed) / 1000;
         before = now;
         const steps = Math.min(Math.floor(owed), limit - (snapshot?.steps ?? 0));
         owed -= Math.floor(owed);
@@ -1189,6 +1212,7 @@ function makeLaboratory() {
       wake();
     };
 
+    for (const form of [bar, more, settings]) form.addEventListener("submit", (/** @type {Event} */ event) => event.preventDefault());
     run.addEventListener("click", () => (wanted ? stop("Paused.") : start()));
     step.addEventListener("click", () => {
       if (wanted) stop();
@@ -1311,6 +1335,14 @@ function makeLaboratory() {
       wake();
     }).observe(root);
     document.addEventListener("visibilitychange", wake);
+    window.addEventListener("beforeprint", () => { // paper shows what would be seen, in sight or not
+      if (begun) return;
+      const { shared, left, right, mode } = experiment;
+      const runner = Runner.create(shared, left, right);
+      points = pointsOf(shared);
+      runner.advance(Math.min(limit, 300));
+      receive(snapshotOf(runner.snapshot({ grid: 64, mode })));
+    });
     calm.addEventListener("change", () => { if (calm.matches && wanted) stop(); });
     const redraw = () => { palette = readPalette(); draw(); };
     new ResizeObserver(redraw).observe(root);

@@ -35,6 +35,11 @@ BIBLIOGRAPHY = parse_string(
             "### Exercise 3: Add (easy)\n\nDo.",
         ),
         (":::{solution-end}\n:::", ""),
+        (
+            ":::{laboratory} batches-of-two\nLook at {eq}`eq-a`.\n:::",
+            "Look at (1).\n\n> **Laboratory**\n>\n> On the page of this chapter two networks train "
+            "here, side by side: *Batches of two*.",
+        ),
         (":::{note} Beware\nOf this.\n:::", "> **Beware**\n>\n> Of this."),
         ("(here)=\n## Title", "## Title"),
         ("[b](../chapters/02-b.ipynb#c)", "[b](02-b.ipynb#c)"),
