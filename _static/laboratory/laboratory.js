@@ -626,20 +626,21 @@ function makeLaboratory() {
     const link = Runner.connect();
     /** @type {{resolve: (snapshot: Snapshot) => void, reject: (error: Error) => void} | null} */
     let waiting = null;
-    let perStep = 0.5, perPicture = 4; // milliseconds, measured
+    let perStep = 0.5, perPicture = 4, steps = 0; // milliseconds, measured, and what was asked for
     link.onmessage = ({ data }) => {
       const asked = waiting;
       waiting = null;
       if (data.type === "error") asked?.reject(new Error(data.message));
       else {
-        if (data.asked) perStep = 0.8 * perStep + 0.2 * (data.trained / data.asked);
-        perPicture = data.drawn;
+        if (steps) perStep = 0.8 * perStep + 0.2 * (data.stepsMs / steps);
+        perPicture = data.snapshotMs;
         asked?.resolve(snapshotOf(data));
       }
     };
     /** @param {any} order @returns {Promise<Snapshot>} */
     const send = (order) => new Promise((resolve, reject) => {
       waiting = { resolve, reject };
+      steps = order.steps ?? 0;
       link.postMessage(order);
     });
     return {
@@ -1114,6 +1115,7 @@ function makeLaboratory() {
     const restart = async () => {
       era += 1;
       begun = true;
+      busy = false;
       owed = 0;
       moments = [];
       points = [];
@@ -1168,11 +1170,15 @@ function makeLaboratory() {
 
     /** @param {string} [why] */
     const stop = (why = "") => {
+      if (why && chosen) root.dataset.told = "";
       wanted = false;
       describe();
       wake();
       const mine = era;
-      setTimeout(() => { if (mine === era && !wanted && !busy) ask(0, true).then(() => tabulate(true)); }, 30);
+      setTimeout(() => {
+        if (mine !== era || wanted || busy) return;
+        ask(0, true).then(() => tabulate(true)); // a finer picture of what has come to rest
+      }, 30);
       say(why);
     };
 
@@ -1341,11 +1347,11 @@ function makeLaboratory() {
       const runner = Runner.create(shared, left, right);
       points = pointsOf(shared);
       runner.advance(Math.min(limit, 300));
-      receive(snapshotOf(runner.snapshot({ grid: 64, mode })));
+      receive(snapshotOf(runner.snapshot({ grid: 64, mode: mode === "train" ? mode : "eval" })));
     });
     calm.addEventListener("change", () => { if (calm.matches && wanted) stop(); });
     const redraw = () => { palette = readPalette(); draw(); };
-    new ResizeObserver(redraw).observe(root);
+    new ResizeObserver(() => requestAnimationFrame(redraw)).observe(root);
     new MutationObserver(() => requestAnimationFrame(redraw))
       .observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme", "class"] });
     describe();
