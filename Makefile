@@ -42,7 +42,7 @@ pdf: $(READY) book ## make one PDF of the book, with Chromium
 	$(BIN)/python -m tools.pdf _build/html _build/batch-normalization-inside-out.pdf
 
 test-browser: $(READY) book ## look at every page of the built book in Chromium
-	$(BIN)/pytest -m browser tests/book/test_pages.py tests/book/test_pdf.py --dist loadgroup
+	$(BIN)/pytest -m browser tests/book/test_pages.py tests/book/test_laboratory.py tests/book/test_pdf.py --dist loadgroup
 	if { command -v chromium || command -v chromium-browser; } > /dev/null; then $(BIN)/python benchmarks/page_weight.py _build/html; fi
 
 test-standalone: $(COLAB) ## run every standalone notebook in an empty folder, as on Colab

@@ -16,7 +16,7 @@ function makeLaboratory() {
    * @typedef {{x: number, y: number, label: number}} Point
    * @typedef {{
    *   label: string, choices?: Record<string, string>, values?: number[], low?: number,
-   *   high?: number, whole?: boolean, slider?: boolean,
+   *   high?: number, whole?: boolean, slider?: number[],
    * }} Option
    * @typedef {{shared: Settings, left: Settings, right: Settings, mode: string}} Experiment
    * @typedef {"left" | "right"} SideName
@@ -37,20 +37,18 @@ function makeLaboratory() {
       choices: { relu: "ReLU", tanh: "tanh", gelu: "GELU", sigmoid: "sigmoid" },
     },
     place: { label: "Norm stands", choices: { before: "before it", after: "after it" } },
-    depth: { label: "Depth", low: 1, high: 8, whole: true, values: [1, 2, 3, 4, 5, 6, 7, 8] },
-    width: { label: "Width", low: 2, high: 64, whole: true, values: [2, 4, 8, 16, 32, 64] },
-    scale: { label: "Initial scale", low: 0.01, high: 100, values: [0.1, 0.3, 1, 3, 10] },
+    depth: { label: "Depth", whole: true, values: [1, 2, 3, 4, 5, 6, 7, 8] },
+    width: { label: "Width", whole: true, values: [2, 4, 8, 16, 32, 64] },
+    scale: { label: "Initial scale", values: [0.1, 0.3, 1, 3, 10] },
     optimizer: {
       label: "Optimizer",
       choices: { sgd: "SGD", momentum: "momentum", adam: "Adam" },
     },
-    rate: { label: "Learning rate", low: 1e-4, high: 10, slider: true },
-    batchSize: {
-      label: "Batch size", low: 2, high: 256, whole: true, values: [2, 4, 8, 16, 32, 64, 128, 256],
-    },
-    weightDecay: { label: "Weight decay", low: 0, high: 1, values: [0, 1e-4, 1e-3, 0.01, 0.1] },
-    dropout: { label: "Dropout", low: 0, high: 0.9, values: [0, 0.1, 0.2, 0.5] },
-    momentum: { label: "BN momentum", low: 0, high: 1, values: [0.01, 0.1, 0.5, 1] },
+    rate: { label: "Learning rate", slider: [1e-4, 10] },
+    batchSize: { label: "Batch size", whole: true, values: [2, 4, 8, 16, 32, 64, 128, 256] },
+    weightDecay: { label: "Weight decay", values: [0, 1e-4, 1e-3, 0.01, 0.1] },
+    dropout: { label: "Dropout", values: [0, 0.1, 0.2, 0.5] },
+    momentum: { label: "BN momentum", values: [0.01, 0.1, 0.5, 1] },
   };
 
   /** @type {Record<string, Option>} */
@@ -61,12 +59,15 @@ function makeLaboratory() {
         circles: "circles", moons: "moons", spirals: "spirals", rgb: "RGB map", drawn: "drawn by you",
       },
     },
-    samples: { label: "Samples", low: 20, high: 2000, whole: true, values: [50, 100, 200, 500, 1000] },
-    noise: { label: "Noise", low: 0, high: 0.5, values: [0, 0.05, 0.1, 0.2, 0.3, 0.5] },
-    seed: { label: "Seed", low: 0, high: 2 ** 32 - 1, whole: true },
+    samples: { label: "Samples", whole: true, values: [50, 100, 200, 500, 1000] },
+    noise: { label: "Noise", values: [0, 0.05, 0.1, 0.2, 0.3, 0.5] },
+    seed: { label: "Seed", whole: true },
   };
+  for (const [options, limits] of [[SIDE, Network.LIMITS], [SHARED, Data.LIMITS]])
+    for (const [name, option] of Object.entries(options))
+      if (!option.choices) [option.low, option.high] = /** @type {Record<string, number[]>} */ (limits)[name];
 
-  const MODES = { train: "batch statistics", eval: "running statistics" };
+  const MODES = { train: "train", eval: "eval" };
   const MAX_POINTS = 200;
   const REACH = 1.5; // the pictures show [-1.5, 1.5] in both directions
 
@@ -357,8 +358,9 @@ function makeLaboratory() {
    * @param {Moment[]} moments
    * @param {Record<SideName, string>} colors
    * @param {Palette} palette
+   * @param {number} goal  steps that the axis shows at least
    */
-  const drawLoss = (canvas, moments, colors, palette) => {
+  const drawLoss = (canvas, moments, colors, palette, goal) => {
     const { context, width, height } = prepare(canvas);
     if (!width) return;
     const values = moments.flatMap(({ left, right }) => [left.train, left.eval, right.train, right.eval])
@@ -366,7 +368,7 @@ function makeLaboratory() {
     const clamp = (/** @type {number} */ v) => Math.max(1e-4, Math.min(1e4, v));
     const low = Math.log10(clamp(0.85 * Math.min(0.5, ...values)));
     const high = Math.log10(clamp(1.2 * Math.max(1, ...values)));
-    const last = Math.max(10, moments.length ? moments[moments.length - 1].steps : 0);
+    const last = Math.max(goal, moments.length ? moments[moments.length - 1].steps : 0);
     const box = { left: 38, right: width - 66, top: 10, bottom: height - 34 };
     const across = (/** @type {number} */ s) => box.left + (s / last) * (box.right - box.left);
     const down = (/** @type {number} */ v) => {
@@ -458,7 +460,7 @@ function makeLaboratory() {
   /** About four round numbers up to the last one. @param {number} last */
   const ticks = (last) => {
     const power = 10 ** Math.floor(Math.log10(last / 4));
-    const step = [1, 2, 5, 10].map((f) => f * power).find((s) => last / s <= 5) ?? last;
+    const step = [1, 2, 5, 10].map((f) => f * power).find((s) => s >= 1 && last / s <= 5) ?? last;
     return Array.from({ length: Math.floor(last / step) + 1 }, (_, i) => i * step);
   };
 
@@ -486,6 +488,7 @@ function makeLaboratory() {
     const columns = [0.36, 0.46, 0.18].map((share) => share * (width - 2 * gap));
     context.font = `12px ${palette.font}`;
     context.fillStyle = palette.ink;
+    context.textAlign = "left";
     const names = width < 260 ? ["act.", "stats", "grad."] : ["activations", "statistics", "gradient"];
     context.fillText(names[0], 0, 12);
     context.fillText(names[1], columns[0] + gap, 12);
@@ -537,7 +540,7 @@ function makeLaboratory() {
     const bar = width / counts.length;
     context.fillStyle = color;
     for (let b = 0; b < counts.length; b++) {
-      const h = most ? (counts[b] / most) * height : 0;
+      const h = most ? Math.sqrt(counts[b] / most) * height : 0; // ReLU's zeros leave room for the rest
       context.fillRect(left + b * bar, top + height - h, Math.max(bar - 0.5, 0.75), h);
     }
     context.strokeStyle = palette.ink;
@@ -626,21 +629,20 @@ function makeLaboratory() {
     const link = Runner.connect();
     /** @type {{resolve: (snapshot: Snapshot) => void, reject: (error: Error) => void} | null} */
     let waiting = null;
-    let perStep = 0.5, perPicture = 4, steps = 0; // milliseconds, measured, and what was asked for
+    let perStep = 0.5, perPicture = 4; // milliseconds, measured
     link.onmessage = ({ data }) => {
       const asked = waiting;
       waiting = null;
       if (data.type === "error") asked?.reject(new Error(data.message));
       else {
-        if (steps) perStep = 0.8 * perStep + 0.2 * (data.stepsMs / steps);
-        perPicture = data.snapshotMs;
+        if (data.asked) perStep = 0.8 * perStep + 0.2 * (data.trained / data.asked);
+        perPicture = data.drawn;
         asked?.resolve(snapshotOf(data));
       }
     };
     /** @param {any} order @returns {Promise<Snapshot>} */
     const send = (order) => new Promise((resolve, reject) => {
       waiting = { resolve, reject };
-      steps = order.steps ?? 0;
       link.postMessage(order);
     });
     return {
@@ -708,7 +710,7 @@ function makeLaboratory() {
     const { choices, values, low = 0, high = 0, slider } = option;
     if (slider) {
       const input = make("input", {
-        type: "range", min: Math.log10(low), max: Math.log10(high), step: 0.05, name, "aria-label": label,
+        type: "range", min: Math.log10(slider[0]), max: Math.log10(slider[1]), step: 0.05, name, "aria-label": label,
       });
       const output = make("span", { class: "value", "aria-hidden": "true" });
       const show = (/** @type {number} */ value) => {
@@ -831,7 +833,7 @@ function makeLaboratory() {
         layers: picture("layers", ""),
       };
       parts[name].box = make("div", { class: `side ${name}` },
-        make("p", { class: "name" }, make("span", { class: "mark", "aria-hidden": "true" },
+        make("p", { class: "name" }, make("span", { class: "sign", "aria-hidden": "true" },
           name === "left" ? "\u25cf" : "\u25a0"), ` ${name === "left" ? "Left" : "Right"}: `, parts[name].name),
         field, parts[name].numbers);
     }
@@ -851,7 +853,7 @@ function makeLaboratory() {
     const rows = {};
     const table = make("table", { class: "numbers" });
     const details = make("details", { class: "all-numbers" }, make("summary", {}, "The numbers as a table"), table);
-    const modes = make("fieldset", { class: "choices modes" }, make("legend", {}, "Boundary with"));
+    const modes = make("fieldset", { class: "choices modes" }, make("legend", {}, "Mode"));
     for (const [value, said] of Object.entries(MODES))
       modes.append(make("label", {}, make("input", { type: "radio", name: `mode-${id(root)}`, value }), ` ${said}`));
     const presets = make("div", { class: "actions presets", role: "group", "aria-label": "Presets" });
@@ -866,6 +868,7 @@ function makeLaboratory() {
     pen.append(undo, clear, make("p", { class: "hint" },
       "Click or tap in a picture. By keyboard: go to a picture, move with the arrow keys, Space draws, Backspace takes back."));
 
+    const data = make("form", { class: "data", autocomplete: "off" });
     const settings = make("form", { class: "settings", autocomplete: "off" });
     const buildSettings = () => {
       const shared = make("div", { class: "shared" });
@@ -890,8 +893,8 @@ function makeLaboratory() {
       }
       const copy = button("copy", "Set right as left");
       copy.addEventListener("click", () => change(() => { experiment.right = structuredClone(experiment.left); }));
+      data.append(make("p", { class: "heading" }, "Data of both sides"), shared, pen);
       settings.append(
-        make("p", { class: "heading" }, "Data of both sides"), shared, pen,
         make("table", {}, make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Setting"),
           make("th", { scope: "col" }, "\u25cf Left"), make("th", { scope: "col" }, "\u25a0 Right"))), body),
         copy,
@@ -921,7 +924,7 @@ function makeLaboratory() {
       const layers = make("div", { class: "layer-box" }, make("div", { class: "sides" }, parts.left.layers, parts.right.layers), layersKey);
       const fields = make("div", { class: "fields" }, sides, key);
       root.append(presets, watch, message, bar,
-        make("div", { class: "bench" }, fields, make("div", { class: "losses" }, lossBox, more), layers, settings), details, status);
+        make("div", { class: "bench" }, fields, make("div", { class: "losses" }, lossBox, more), layers, data, settings), details, status);
     }
 
     // -- drawing
@@ -936,6 +939,8 @@ function makeLaboratory() {
     let palette = readPalette();
     const colors = () => ({ left: COLORS[experiment.left.norm], right: COLORS[experiment.right.norm] });
 
+    const goal = () => (chosen ? preset.steps : 100);
+
     const draw = () => {
       const color = colors();
       if (!snapshot) {
@@ -944,7 +949,7 @@ function makeLaboratory() {
           parts[name].numbers.textContent = drawing() ? "Draw two points of each class." : "";
           prepare(parts[name].layers);
         }
-        drawLoss(loss, [], color, palette);
+        drawLoss(loss, [], color, palette, goal());
         count.textContent = "step 0";
         return;
       }
@@ -957,7 +962,7 @@ function makeLaboratory() {
         const value = side.loss[/** @type {"train" | "eval"} */ (experiment.mode)];
         part.numbers.textContent = side.diverged ? "diverged" : `loss ${text(value)}, ${percent(accuracy)} right`;
       }
-      drawLoss(loss, moments, color, palette);
+      drawLoss(loss, moments, color, palette, goal());
       count.textContent = `step ${snapshot.steps}`;
     };
 
@@ -1218,7 +1223,7 @@ function makeLaboratory() {
       wake();
     };
 
-    for (const form of [bar, more, settings]) form.addEventListener("submit", (/** @type {Event} */ event) => event.preventDefault());
+    for (const form of [bar, more, data, settings]) form.addEventListener("submit", (/** @type {Event} */ event) => event.preventDefault());
     run.addEventListener("click", () => (wanted ? stop("Paused.") : start()));
     step.addEventListener("click", () => {
       if (wanted) stop();
@@ -1239,11 +1244,13 @@ function makeLaboratory() {
       remember();
       if (!busy) ask(0, !wanted).then(() => say());
     });
-    settings.addEventListener("change", (/** @type {any} */ event) => {
+    data.addEventListener("change", (/** @type {any} */ event) => {
       const { name } = event.target;
       if (Object.hasOwn(sharedControls, name))
         change(() => { experiment.shared[name] = sharedControls[name].get(); });
-      const [side, setting] = String(name).split("-");
+    });
+    settings.addEventListener("change", (/** @type {any} */ event) => {
+      const [side, setting] = String(event.target.name).split("-");
       if (side === "left" || side === "right")
         change(() => { experiment[side][setting] = sideControls[side][setting].get(); });
     });

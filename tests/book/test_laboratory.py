@@ -35,6 +35,7 @@ def test_everything_that_is_loaded_lies_there() -> None:
 
 def test_it_names_no_address_outside_of_the_book() -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in FOLDER.glob("*.js"))
+    code = re.sub(r"/\*.*?\*/", "", code, flags=re.DOTALL)  # types stand there
     assert not re.search(r"https?:|\bfetch\(|XMLHttpRequest|import\(|^import ", code, re.MULTILINE)
 
 
@@ -190,7 +191,7 @@ class TestPage:
         rate.focus()
         page.keyboard.press("ArrowRight")
         assert float(rate.get_attribute("aria-valuetext")) > float(before)
-        mode = page.get_by_label("batch statistics")
+        mode = page.get_by_label("train", exact=True)
         mode.focus()
         page.keyboard.press("Space")
         assert "mode=train" in wait_for_address(page)
