@@ -1,5 +1,6 @@
 """What the book needs of Sphinx and no other extension gives."""
 
+import json
 import re
 from collections.abc import Callable
 from functools import cache
@@ -15,7 +16,17 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.nodes import make_refnode
 from sphinx_exercise.nodes import exercise_enumerable_node
 
-from tools import ROOT, claims, laboratory, reach, rules, standalone, teaching
+from tools import (
+    ROOT,
+    claims,
+    glossary,
+    laboratory,
+    reach,
+    rules,
+    search,
+    standalone,
+    teaching,
+)
 from tools.contents import Entry, map_of_chapters, markdown_link, position, read_contents
 from tools.exercises import LEVELS, list_of_exercises, list_of_levels
 from tools.repository import repository_address, site_address
@@ -130,6 +141,13 @@ def anchor_claims(app: Sphinx, doctree: nodes.document) -> None:
                 box["ids"].append(reach.anchor(cell.id))
 
 
+def mark_related_cases(app: Sphinx, doctree: nodes.document) -> None:
+    """Give the lines that lead from sections to cases of the clinic a class of their own."""
+    for line in doctree.findall(nodes.paragraph):
+        if search.RELATED.match(line.astext()):
+            line["classes"].append("related")
+
+
 def stamp_table(entries: list[Entry], folder: Path) -> list[str]:
     """Return the stamps that `make run` gave the notebooks, as a Markdown table."""
     lines = [
@@ -210,6 +228,16 @@ def say_where(app: Sphinx, page: str, template: str, context, doctree) -> None:
             context["body"] = f'<p class="where">{line}</p>\n{context["body"]}'
 
 
+def extend_search(app: Sphinx, env: BuildEnvironment) -> None:
+    """Give Sphinx's search tools/search.js and what that needs, now that all headings have ids."""
+    slugs = {page: data.get("myst_slugs", {}) for page, data in env.metadata.items()}
+    ids = {page: {slug: found[1] for slug, found in of.items()} for page, of in slugs.items()}
+    known = json.dumps(search.knowledge(Path(app.srcdir), ids), ensure_ascii=False)
+    path = Path(app.doctreedir) / "search.js"
+    path.write_text(f"const BOOK = {known};\n{search.SCRIPT.read_text(encoding='utf-8')}", "utf-8")
+    app.config.html_search_scorer = str(path)
+
+
 def drop_unknown_addresses(app: Sphinx, page: str, template: str, context, doctree) -> None:
     """Leave the address and the picture to those who know where the book will be published."""
     if doctree is not None and not app.config.ogp_site_url:
@@ -275,7 +303,11 @@ def setup(app: Sphinx) -> dict:
     app.connect("config-inited", serve_controls)
     app.connect("config-inited", keep_laboratory_apart, priority=100)
     app.connect("doctree-read", anchor_claims)
+    app.connect("doctree-read", mark_related_cases)
+    app.connect("doctree-read", glossary.name_entries)
+    app.connect("doctree-resolved", glossary.link_terms)
     app.connect("doctree-resolved", show_levels)  # sphinx-exercise has written the titles
+    app.connect("env-updated", extend_search)
     for change in (
         name_buttons,
         offer_standalone_notebook,

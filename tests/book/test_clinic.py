@@ -7,8 +7,9 @@ import nbformat
 import pytest
 
 from normlab import doctor
-from tools import ROOT
+from tools import ROOT, search
 from tools.markdown import read
+from tools.search import links
 
 CHAPTERS = ROOT / "chapters"
 CLINIC = nbformat.read(CHAPTERS / "14-clinic.ipynb", as_version=4)
@@ -17,14 +18,7 @@ LATER = {"15-deployment": (19, 20, 21), "16-many-devices": (12, 13, 14, 15, 16)}
 
 
 def rows(cell: str) -> list[list[str]]:
-    """Return the columns of the rows of a table, without its head."""
-    text = next(c.source for c in CLINIC.cells if c.id == cell)
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    return [[part.strip() for part in line.strip("| ").split(" | ")] for line in lines[2:]]
-
-
-def links(text: str) -> list[str]:
-    return re.findall(r"\]\(([^)]+)\)", text)
+    return search.rows(next(c.source for c in CLINIC.cells if c.id == cell))
 
 
 @cache
@@ -76,6 +70,59 @@ def test_every_row_of_the_other_tables_leads_to_a_case(cell: str) -> None:
 
 def test_every_kind_of_finding_has_a_case() -> None:
     assert {row[0].strip("`") for row in rows("findings")} == set(doctor._CURES)
+
+
+def related() -> list[tuple[str, str, str]]:
+    """Return the lines on related cases: the chapter, the section that one ends, and the line."""
+    found = []
+    for path in sorted(CHAPTERS.glob("*.ipynb")):
+        place, last = "", ""  # the section, and its last line
+        for cell in nbformat.read(path, as_version=4).cells:
+            titles = {h.lines[0]: h.anchor for h in read(cell.source).headings}
+            for i, line in enumerate(cell.source.splitlines()):
+                if cell.cell_type == "markdown" and i in titles:
+                    place, last = titles[i], ""
+                elif line.strip():
+                    assert not search.RELATED.match(last), f"{path.stem}#{place} goes on after it"
+                    last = line if cell.cell_type == "markdown" else ""
+                    if search.RELATED.match(last):
+                        found.append((path.name, place, last))
+    return found
+
+
+@pytest.mark.parametrize("line", related(), ids=lambda line: "#".join(line[:2]))
+def test_a_line_on_related_cases_names_cases(line: tuple[str, str, str]) -> None:
+    word, _, rest = line[2].partition(": ")
+    link = r"\[[^]]+\]\(14-clinic\.ipynb#[^)]+\)"
+    assert re.fullmatch(rf"{link}(, {link})*\.", rest), rest
+    assert word == ("Related case" if len(links(rest)) == 1 else "Related cases")
+    groups = search.cases_of_the_clinic(ROOT)
+    known = {*groups, *(case for cases in groups.values() for case in cases)}
+    assert {link.partition("#")[2] for link in links(rest)} <= known
+
+
+def test_a_related_case_has_one_name() -> None:
+    found = {pair for *_, line in related() for pair in re.findall(r"\[([^]]+)\]\(([^)]+)\)", line)}
+    names = [link for _, link in found]
+    assert [link for link in names if names.count(link) > 1] == []
+
+
+def own_cases() -> list[str]:
+    return [case for cases in search.cases_of_the_clinic(ROOT).values() for case in cases]
+
+
+@pytest.mark.parametrize("case", own_cases())
+def test_a_case_and_a_section_on_its_cause_link_to_each_other(case: str) -> None:
+    here = f"14-clinic.ipynb#{case}"
+    sections = {f"{name}#{place}" for name, place, line in related() if here in links(line)}
+    assert sections, "no section of another chapter leads here"
+    text, inside = [], False
+    for cell in CLINIC.cells:
+        for line in cell.source.splitlines() if cell.cell_type == "markdown" else ():
+            titles = {h.anchor for h in read(line).headings}
+            inside = case in titles if titles else inside
+            text += [line] if inside else []
+    assert sections & set(links("\n".join(text))), f"the case leads to none of {sections}"
 
 
 def test_a_link_to_nothing_is_found() -> None:

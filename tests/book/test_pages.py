@@ -6,15 +6,21 @@ import os
 import re
 import threading
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from bs4 import BeautifulSoup
+from docutils.nodes import make_id
 
+from tests.book.test_search import SEARCHES
 from tests.browser import Page, needs_browser
 from tests.classroom.leaks import leaks
-from tools import ROOT
+from tools import ROOT, search
 from tools.contents import moved
+from tools.glossary import PAGE, Term, terms
 from tools.pdf import typeset
 
 pytestmark = [pytest.mark.browser, needs_browser]
@@ -179,6 +185,77 @@ def test_the_search_finds_running_var(visit, served: str) -> None:
         page.wait_for_selector("ul.search li a")
         found = page.locator("ul.search li a").evaluate_all("(all) => all.map((a) => a.href)")
         assert any("04-nn-batchnorm" in address for address in found)
+
+
+def found(page: Page) -> list[str]:
+    """Return what the search page lists, as page and anchor."""
+    page.wait_for_function("Search.status && Search.status.innerText")
+    addresses = page.locator("ul.search li > a").evaluate_all("(all) => all.map((a) => a.href)")
+    return [address.rpartition("/")[2].replace(".html", "") for address in addresses]
+
+
+def address(case: str) -> str:
+    """Return page and anchor of a case as the page has them, by what Sphinx makes of the title."""
+    page, _, anchor = case.partition("#")
+    return f"{page}#{make_id(search.titles(ROOT, page)[anchor])}"
+
+
+def test_a_symptom_finds_its_case_first(visit) -> None:
+    page, missed = visit((BOOK / "search.html").as_uri()), {}
+    for query, case in SEARCHES["first"].items():
+        page.goto(f"{(BOOK / 'search.html').as_uri()}?q={quote(query)}")
+        if (first := found(page)[:1]) != [address(case)]:
+            missed[query] = first
+    assert missed == {}
+
+
+def test_what_is_no_symptom_finds_pages_first(visit) -> None:
+    page = visit((BOOK / "search.html").as_uri())
+    for query in SEARCHES["none"]["queries"]:
+        assert page.evaluate("(query) => BOOK.find(query)", query) == [], query
+
+
+@pytest.mark.parametrize("query", list(SEARCHES["first"])[:3])
+def test_the_search_field_leads_to_the_case(query: str, visit, served: str, complaints) -> None:
+    for base in (served, BOOK.as_uri()):
+        page = visit(f"{base}/chapters/05-first-experiments.html")
+        page.keyboard.press("Control+k")
+        page.keyboard.type(query)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/search.html?q=*")
+        assert found(page)[0] == address(SEARCHES["first"][query])
+        where = page.locator("ul.search li .where").first.inner_text()
+        assert re.fullmatch(r"Part IV · In practice · chapter 14 of \d+", where)
+        page.locator("ul.search li a").first.click()
+        heading = page.locator(
+            f"#{address(SEARCHES['first'][query]).partition('#')[2]} > :is(h2, h3)"
+        )
+        assert heading.is_visible()
+    assert complaints == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_nothing_new_in_results(width: int, theme: str, visit, served: str) -> None:
+    page = visit(f"{served}/search.html?q=nan+running_var", width=width, theme=theme)
+    found(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    violations = Axe().run(page).response["violations"]
+    assert {v["id"]: v["nodes"][0]["html"] for v in violations if v["id"] not in KNOWN} == {}
+
+
+@cache
+def html(page: str) -> BeautifulSoup:
+    return BeautifulSoup((BOOK / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
+
+
+@pytest.mark.parametrize("term", terms(ROOT), ids=lambda term: term.name)
+def test_a_term_and_its_place_link_to_each_other(term: Term) -> None:
+    entry = html(PAGE).find("dt", id=term.id)
+    places = [a["href"] for a in entry.find_next_sibling("dd").find_all("a")]
+    [link] = html(term.page).select(f'a[href$="glossary.html#{term.id}"]:has(> strong)')
+    assert link.get_text().lower() == term.bold and term.chinese in link["title"]
+    assert f"../{term.page}.html#{link.find_parent('section')['id']}" in places
 
 
 def test_a_solution_opens_by_keyboard(visit) -> None:
