@@ -62,29 +62,25 @@ def name_entries(app: Sphinx, doctree: nodes.document) -> None:
 def link_terms(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Let each term lead to its entry from where it is introduced."""
     slugs = app.env.metadata[page].get("myst_slugs", {})
+    ids = {slug: found[1] for slug, found in slugs.items()}
     for term in terms(Path(app.srcdir)):
         if term.page != page:
             continue
-        _, section, _ = slugs.get(term.anchor, (0, None, ""))
-        bold = introduced(doctree, section, term.bold)
-        if bold is None:
+        for bold in doctree.findall(nodes.strong):
+            if bold.astext().lower() == term.bold and section_of(bold, ids) == term.anchor:
+                title = f"Glossary: {term.name} {term.chinese}"
+                link = make_refnode(app.builder, page, PAGE, term.id, bold.deepcopy(), title)
+                bold.replace_self(link)
+                break
+        else:
             message = "%s: no section %s has the term %r in bold"
             logger.warning(message, PAGE, term.anchor, term.bold, location=page)
-            continue
-        title = f"Glossary: {term.name} {term.chinese}"
-        link = make_refnode(app.builder, page, PAGE, term.id, bold.deepcopy(), title)
-        bold.replace_self(link)
 
 
-def introduced(doctree: nodes.document, section: str | None, text: str) -> nodes.strong | None:
-    """Return the first text in bold of a section that is this one, parts of the section left out.
-
-    A link in bold stays what it is.
-    """
-    for bold in doctree.findall(nodes.strong):
-        above = bold.parent
-        while above is not None and not isinstance(above, nodes.section):
-            above = above.parent
-        if above is not None and section in above["ids"] and bold.astext().lower() == text:
-            return bold
+def section_of(node: nodes.Node, ids: dict[str, str]) -> str | None:
+    """Return the anchor of the nearest heading; an exercise is a section without one."""
+    while (node := node.parent) is not None:
+        for anchor, own in ids.items():
+            if isinstance(node, nodes.section) and own in node["ids"]:
+                return anchor
     return None
