@@ -70,6 +70,7 @@ def link_terms(app: Sphinx, doctree: nodes.document, page: str) -> None:
             if bold.astext().lower() == term.bold and section_of(bold, ids) == term.anchor:
                 title = f"Glossary: {term.name} {term.chinese}"
                 link = make_refnode(app.builder, page, PAGE, term.id, bold.deepcopy(), title)
+                link["classes"].append("to-glossary")
                 bold.replace_self(link)
                 break
         else:
