@@ -48,11 +48,12 @@
     if (!query.size) return [];
     // One or two words are a name rather than a symptom, such as "running_var".
     const least = { 1: 0.95, 2: 0.75 }[query.size] ?? 0.45;
+    const score = ({ known, near }) => known + near;
     const found = cases
       .map((own) => ({ ...own, ...likeness(query, own) }))
       .filter(({ known, near }) => near > least && (known > 0.5 || near > 0.95))
-      .sort((a, b) => b.known + b.near - a.known - a.near);
-    return found.slice(0, 3).filter(({ known, near }) => known + near > 0.8 * (found[0].known + found[0].near));
+      .sort((a, b) => score(b) - score(a));
+    return found.slice(0, 3).filter((own) => score(own) > 0.8 * score(found[0]));
   };
 
   const sphinx = Search._performSearch;
