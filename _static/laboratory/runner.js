@@ -2,7 +2,7 @@
 // references; `Runner.connect` stands outside of it, for it makes the workers from the factories' source.
 
 /**
- * @typedef {import("./data.js").DataSettings & {steps?: number}} Shared
+ * @typedef {DataSettings & {steps?: number}} Shared
  * @typedef {"left" | "right"} Side
  * @typedef {{low: number, high: number, counts: Float32Array, below: number, above: number}} Histogram shares of the activations
  * @typedef {object} LayerView
@@ -71,7 +71,7 @@ function makeRunner(Data, Network) {
     return { low: -REACH, high: REACH, counts, below, above };
   }
 
-  /** Return one side of the laboratory. @param {Shared} shared @param {import("./network.js").Settings} settings */
+  /** Return one side of the laboratory. @param {Shared} shared @param {Settings} settings */
   function trainee(shared, settings) {
     const seed = shared.seed ?? 0, split = Data.make(shared), { test } = split;
     const model = Network.create(settings, seed), { batchSize } = model.settings;
@@ -131,8 +131,8 @@ function makeRunner(Data, Network) {
   /**
    * Train one or two sides on the same data: the same seed gives them the same points, first weights and batches.
    * @param {Shared} shared
-   * @param {import("./network.js").Settings | null} left null: this side is trained elsewhere
-   * @param {import("./network.js").Settings | null} right
+   * @param {Settings | null} left null: this side is trained elsewhere
+   * @param {Settings | null} right
    */
   function create(shared, left, right) {
     /** @type {Partial<Record<Side, ReturnType<typeof trainee>>>} */
