@@ -8,7 +8,7 @@
  * @property {number} [depth] hidden layers
  * @property {number} [width] units of each
  * @property {number[]} [widths] instead of depth and width
- * @property {number} [groups] of GroupNorm; it must divide the widths. Without it: the most up to 8 that leave two units each
+ * @property {number} [groups] of GroupNorm; it must divide the widths. Without it: the most up to 4 that leave four units each
  * @property {string} [activation] relu, tanh, gelu (its tanh form) or sigmoid
  * @property {number} [scale] factor on the first weights of all layers, not on the biases
  * @property {string} [optimizer] sgd, momentum (0.9) or adam
@@ -80,7 +80,7 @@ function makeNetwork(random) {
 
   /** @param {number} width */
   function mostGroups(width) {
-    for (let groups = Math.min(8, width >> 1); groups > 1; groups--) if (width % groups === 0) return groups;
+    for (let groups = Math.min(4, width >> 2); groups > 1; groups--) if (width % groups === 0) return groups;
     return 1;
   }
 

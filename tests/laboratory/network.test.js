@@ -214,13 +214,13 @@ test("errors name the value and what to do", () => {
   assert.throws(() => model.load({ "output.bias": [1, 2] }), { name: "RangeError", message: /has 2 numbers: give 1/ });
 });
 
-test("groups without a number: the most up to eight that leave two units each", () => {
-  const { model } = example({ norm: "group", widths: [12, 7, 2] });
+test("groups without a number: the most up to four that leave four units each", () => {
+  const { model } = example({ norm: "group", widths: [64, 12, 7, 2] });
   assert.equal(model.settings.groups, undefined);
-  const explicit = [6, 1, 1];
+  const explicit = [4, 3, 1, 1];
   const x = f64([0.3, -0.7]);
   for (const [k, groups] of explicit.entries()) {
-    const widths = [[12], [7], [2]][k];
+    const widths = [[64], [12], [7], [2]][k];
     const own = Network.create({ norm: "group", widths }, 1), given = Network.create({ norm: "group", widths, groups }, 1);
     assert.deepEqual(own.forward(x, false), given.forward(x, false));
   }
