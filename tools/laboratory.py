@@ -22,7 +22,7 @@ STYLE = "laboratory.css"
 SIZES = ("small", "full")
 CLASS = "normlab-laboratory"
 PICTURE = "still.webp"  # for readers without scripts
-SIZE = (564, 326)  # of it
+SIZE = (578, 336)  # of it
 
 
 @cache
@@ -84,11 +84,11 @@ def draw_still(preset: str = "eval-gap") -> bytes:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         shown = browser.new_page(viewport={"width": 650, "height": 900})
         shown.set_content(page(element(preset, "small", "")))
-        shown.wait_for_function(f"document.querySelector('.{CLASS}').dataset.told")
+        shown.wait_for_function(f"'told' in document.querySelector('.{CLASS}').dataset")
         picture = shown.locator(".sides").screenshot()
         browser.close()
     found = BytesIO()
-    Image.open(BytesIO(picture)).convert("RGB").save(found, "webp", quality=80, method=6)
+    Image.open(BytesIO(picture)).convert("RGB").save(found, "webp", quality=45, method=6)
     return found.getvalue()
 
 

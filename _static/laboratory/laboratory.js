@@ -1284,6 +1284,7 @@ function makeLaboratory() {
     clear.addEventListener("click", () => change(() => { experiment.shared.points = []; }));
     for (const name of SIDES) {
       const { field } = parts[name];
+      let last = { x: 0, y: 0 };
       const place = (/** @type {PointerEvent} */ event) => {
         const box = field.getBoundingClientRect();
         return {
@@ -1294,7 +1295,12 @@ function makeLaboratory() {
       field.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => {
         if (!drawing() || event.button) return;
         cross = null;
-        addPoint(place(event));
+        addPoint(last = place(event));
+      });
+      field.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => { // a line of points
+        if (!drawing() || !(event.buttons & 1)) return;
+        const now = place(event);
+        if (Math.hypot(now.x - last.x, now.y - last.y) > 0.15) addPoint(last = now);
       });
       field.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
         if (!drawing()) return;

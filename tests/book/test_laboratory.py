@@ -3,15 +3,13 @@
 The arithmetic is tested in tests/laboratory.
 """
 
-import functools
-import http.server
 import os
 import re
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from normlab.style import COLORS
 from tests.browser import Page, needs_browser
@@ -31,6 +29,10 @@ def test_all_of_it_is_light() -> None:
 
 def test_everything_that_is_loaded_lies_there() -> None:
     assert {*laboratory.SCRIPTS, laboratory.STYLE} <= {path.name for path in FOLDER.iterdir()}
+
+
+def test_the_still_picture_has_the_size_that_pages_give_it() -> None:
+    assert Image.open(FOLDER / laboratory.PICTURE).size == laboratory.SIZE
 
 
 def test_it_names_no_address_outside_of_the_book() -> None:
@@ -63,19 +65,6 @@ def test_an_unknown_story_is_refused() -> None:
 # --- in a browser -------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[str]:
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args) -> None:
-            pass
-
-    handler = functools.partial(Handler, directory=BOOK)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-
-
 @pytest.fixture
 def open_page(browser) -> Iterator[Callable]:
     """Open a page of the book from the disk; fail where it complains or asks for anything else."""
@@ -91,6 +80,7 @@ def open_page(browser) -> Iterator[Callable]:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, reduced_motion=motion, **options
         )
+        context.add_init_script("localStorage.setItem('mode', 'light')")
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -238,7 +228,7 @@ class TestPage:
         assert page.locator("tr.differ").count() == 0
 
     def test_it_stops_when_it_is_out_of_sight(self, open_page):
-        page = open_page("laboratory.html#norm=none,batch", motion="no-preference")
+        page = open_page("laboratory.html#norm=none,layer", motion="no-preference")
         wait_for_steps(page, 5)
         page.evaluate(
             "document.querySelector('.normlab-laboratory').style.marginTop = '300vh';scrollTo(0, 0)"
@@ -254,7 +244,7 @@ class TestPage:
         wait_for_steps(page, before + 1)
 
     def test_with_reduced_motion_a_run_draws_seldom(self, open_page):
-        page = open_page("laboratory.html#norm=none,batch")
+        page = open_page("laboratory.html#norm=none,layer")
         page.evaluate(
             "new MutationObserver(() => (window.pictures = (window.pictures ?? 0) + 1)).observe("
             "document.querySelector('.normlab-laboratory'), {attributeFilter: ['data-steps']})"
@@ -366,3 +356,64 @@ def wait_for_address(page: Page, part: str = "mode=train") -> str:
     address = page.evaluate("location.hash")
     assert part in address
     return address
+
+
+@pytest.mark.browser
+@needs_browser
+class TestInstance:
+    """A laboratory inside a chapter."""
+
+    CHAPTER = "chapters/05-first-experiments.html"
+
+    def test_it_runs_when_it_comes_into_sight_and_then_rests(self, open_page):
+        page = open_page(self.CHAPTER, motion="no-preference", draws=False)
+        laboratory = page.locator(".normlab-laboratory")
+        page.wait_for_timeout(300)
+        assert laboratory.get_attribute("data-steps") is None
+        shown(page)
+        page.wait_for_function(
+            "document.querySelector('.normlab-laboratory').dataset.state === 'paused'"
+        )
+        assert steps(page) == 4
+
+    def test_it_waits_where_motion_is_not_wanted(self, open_page):
+        page = open_page(self.CHAPTER)
+        page.wait_for_timeout(500)
+        assert (state(page), steps(page)) == ("paused", 0)
+        page.locator(".normlab-laboratory button.run").click()
+        wait_for_steps(page, 4)
+
+    def test_paper_shows_what_was_never_in_sight(self, open_page):
+        page = open_page(self.CHAPTER, draws=False)
+        page.pdf()
+        assert steps(page) == 4
+
+    def test_it_opens_in_the_laboratory_with_its_settings(self, open_page):
+        page = open_page(self.CHAPTER)
+        first = pictures(page, "loss")
+        assert first
+        page.locator(".normlab-laboratory a.open").click()
+        page.wait_for_url("**/laboratory.html#preset=eval-gap*")
+        shown(page)
+        assert page.locator(".preset[aria-pressed=true]").get_attribute("data-key") == "eval-gap"
+        assert page.locator(".message").is_hidden()
+
+
+@pytest.mark.browser
+@needs_browser
+def test_only_pages_with_a_laboratory_load_it():
+    for page in BOOK.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        has = f'class="{laboratory.CLASS}"' in text
+        assert ("_static/laboratory/laboratory.js" in text) == has, page
+
+
+@pytest.mark.browser
+@needs_browser
+def test_it_prints_a_picture_of_each_side(open_page):
+    page = open_page()
+    page.evaluate("document.querySelector('.normlab-laboratory').scrollIntoView()")
+    page.emulate_media(media="print")
+    assert page.locator("canvas.field").count() == 2
+    assert not page.locator("button.run").is_visible()
+    assert page.locator("canvas.field").first.is_visible()
