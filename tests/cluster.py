@@ -1,4 +1,4 @@
-"""A Slurm cluster of one machine, for tests: munged, slurmctld and slurmd in a folder of its own.
+"""A Slurm cluster on one machine, for tests: munged, slurmctld and slurmd in a folder of its own.
 
     python -m tests.cluster sbatch --wait job.sh       start it, run a command with it, stop it
 
@@ -25,17 +25,16 @@ CONFIGURATION = """
 ClusterName=course
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
-SlurmdPort={daemon}
 SlurmUser=root
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
 CredType=cred/munge
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd-%n.log
 # Without control groups, which a container may not give away.
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -46,9 +45,10 @@ SelectTypeParameters=CR_CPU
 MpiDefault=none
 ReturnToService=2
 KillWait=5
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} State=UNKNOWN
-PartitionName=all Nodes={host} Default=YES State=UP OverSubscribe=NO
+PartitionName=all Nodes=ALL Default=YES State=UP OverSubscribe=NO
 """
+# Each node has a daemon and a port of its own. Its name is an address, which all can look up.
+NODE = "NodeName={name} NodeHostname={host} Port={port} CPUs={cpus} RealMemory={memory}\n"
 
 
 def missing() -> str:
@@ -60,39 +60,41 @@ def missing() -> str:
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[dict[str, str]]:
-    """Start a cluster; yield the environment in which sbatch and the others find it."""
+def cluster(nodes: int = 1) -> Iterator[dict[str, str]]:
+    """Start the nodes; yield the environment in which sbatch and the others find them."""
     with tempfile.TemporaryDirectory(prefix="slurm") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o755)  # munged trusts no folder that others could write to
-        for part in ("state", "spool"):
+        names = [f"127.0.0.{i + 1}" for i in range(nodes)]
+        for part in ("state", *(f"spool-{name}" for name in names)):
             folder.joinpath(part).mkdir()
         key = folder / "munge.key"
         key.write_bytes(os.urandom(128))
         key.chmod(0o600)
-        controller, daemon = free_ports(2)
+        controller, *ports = free_ports(1 + nodes)
         configuration = folder / "slurm.conf"
-        configuration.write_text(
-            CONFIGURATION.format(
-                host=socket.gethostname().split(".")[0],
-                controller=controller,
-                daemon=daemon,
-                folder=folder,
-                cpus=os.cpu_count(),
-                memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
+        host = socket.gethostname().split(".")[0]
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+        text = CONFIGURATION.format(host=host, controller=controller, folder=folder)
+        for node, port in zip(names, ports, strict=True):
+            text += NODE.format(
+                name=node, host=host, port=port, cpus=os.cpu_count(), memory=memory // nodes
             )
-        )
+        configuration.write_text(text)
         environment = os.environ | {"SLURM_CONF": str(configuration), "PATH": PATH}
         munged = ["munged", "--foreground", f"--key-file={key}", f"--socket={folder}/munge.socket"]
         munged += [f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log"]
         munged += [f"--seed-file={folder}/munge.seed", "--force"]
-        for command in (munged, ["slurmctld", "-D"], ["slurmd", "-D"]):
+        daemons = [["slurmd", "-D", "-N", name] for name in names]
+        for command in (munged, ["slurmctld", "-D"], *daemons):
             stack.enter_context(daemon_of(command, environment))
         end = time.monotonic() + SECONDS
-        while "idle" not in state(environment):
+        while state(environment).split() != ["idle"] * nodes:
             if time.monotonic() > end:
                 logs = [path.read_text()[-2000:] for path in sorted(folder.glob("*.log"))]
-                raise TimeoutError("\n\n".join([f"no node is idle: {state(environment)!r}", *logs]))
+                raise TimeoutError(
+                    "\n\n".join([f"nodes are not idle: {state(environment)!r}", *logs])
+                )
             time.sleep(0.2)
         yield environment
 
@@ -114,8 +116,8 @@ def daemon_of(command: list[str], environment: dict[str, str]) -> Iterator[None]
 
 
 def state(environment: dict[str, str]) -> str:
-    """Return what Slurm says of its node; nothing before it answers."""
-    command = ["sinfo", "--noheader", "--format=%T"]
+    """Return what Slurm says of each node; nothing before it answers."""
+    command = ["sinfo", "--noheader", "--Node", "--format=%T"]
     return subprocess.run(command, env=environment, capture_output=True, text=True).stdout
 
 

@@ -4,9 +4,16 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from normlab.style import COLORS, INK, WIDTH, heading, label_ends
+
+# Where a label may stand: points from its dot to its edge, or its middle.
+_BESIDE = [((5, 0), "left"), ((-5, 0), "right"), ((5, 6), "left"), ((-5, 6), "right"),
+           ((5, -6), "left"), ((-5, -6), "right"), ((0, 9), "center"),
+           ((0, -9), "center")]  # fmt: skip
 
 
 def accuracy_by_rate(
@@ -66,23 +73,39 @@ def loss_by_shift(panels: Mapping[str, Mapping[str, tuple[float, float]]]) -> Fi
     )
     for ax, (setting, points) in zip(axes.flat, panels.items(), strict=False):
         for name, (x, y) in points.items():
-            color = _color(name)
-            ax.plot(x, y, "o", color=color, ms=5)
-            left, below = name in ("LN", "max", "start"), name in ("LN", "L1", "start")
-            above = 8 if name == "without BN" else 3
-            ax.annotate(name, (x, y), xytext=(-4 if left else 4, -11 if below else above),
-                        textcoords="offset points", color=color, fontsize="small",
-                        ha="right" if left else "left")  # fmt: skip
+            ax.plot(x, y, "o", color=_color(name), ms=5)
         ax.set_xscale("log")
         ax.set_yscale("log")
         heading(ax, setting)
     for ax in axes.flat[len(panels) :]:
         ax.axis("off")
         axes.flat[1].tick_params(labelbottom=True)
-    axes.flat[0].margins(0.25, 0.12)
+    found = np.array([point for points in panels.values() for point in points.values()])  # [P, 2]
+    low, high = found.min(0) / 2, found.max(0) * 2
+    axes.flat[0].set(xlim=(low[0], 8 * high[0]), ylim=(low[1], high[1]))
     figure.supxlabel("movement of the means in a step (units of the spread)", color=INK)
     figure.supylabel("training loss", color=INK)
+    figure.draw_without_rendering()  # from here on it is known where a label would stand
+    for ax, points in zip(axes.flat, panels.values(), strict=False):
+        _label_points(ax, points)
     return figure
+
+
+def _label_points(ax: Axes, points: Mapping[str, tuple[float, float]]) -> None:
+    """Write each name beside its point, at the first place that is free."""
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10)
+             for x, y in ax.transData.transform([*points.values()])]  # fmt: skip
+    for name, point in points.items():
+        for offset, side in _BESIDE:
+            label = ax.annotate(name, point, xytext=offset, textcoords="offset points", ha=side,
+                                color=_color(name), fontsize="small", va="center")  # fmt: skip
+            label.set_in_layout(False)
+            box = label.get_window_extent()
+            if box.count_overlaps(taken) == 0 and ax.bbox.x0 < box.x0 < box.x1 < ax.bbox.x1:
+                break
+            if (offset, side) != _BESIDE[-1]:
+                label.remove()
+        taken.append(box)
 
 
 def rate_by_smoothness(

@@ -1,4 +1,4 @@
-"""The script of the chapter on many devices under Slurm, on a cluster of one: `make test-slurm`."""
+"""The chapter on many devices under Slurm, on one node and on two: `make test-slurm`."""
 
 import os
 import subprocess
@@ -18,14 +18,15 @@ CELLS = ("worker", "train-def", "train-loop", "slurm-def")  # that write train.p
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(cluster.missing()), reason=cluster.missing() or "-")
-def test_a_job_whose_rank_died_goes_on_when_it_is_given_again(tmp_path, monkeypatch):
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_a_job_whose_rank_died_goes_on_when_it_is_given_again(nodes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sources = {cell.id: cell.source for cell in nbformat.read(CHAPTER, as_version=4).cells}
     exec("\n".join(sources[cell] for cell in CELLS), {"Path": Path})
     paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    with cluster.cluster() as environment:
+    with cluster.cluster(nodes) as environment:
         environment = {**environment, "PATH": paths, "PYTHONPATH": str(ROOT / "src")}
-        command = ["sbatch", "--nodes=1", "--wait", "--output=%j.txt", "train.sbatch"]
+        command = ["sbatch", f"--nodes={nodes}", "--wait", "--output=%j.txt", "train.sbatch"]
         for epochs in (3, 5):  # done when the job ends
             job = subprocess.run(
                 command, env=environment, capture_output=True, text=True, timeout=200
