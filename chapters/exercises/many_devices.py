@@ -1,9 +1,12 @@
 """The exercises of the chapter on many devices."""
 
+import copy
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from normlab.exercise import Exercise
+from normlab.exercise import Answer, Exercise
 
 
 def _own_samples(n: int, rank: int, ranks: int) -> list[int]:
@@ -129,12 +132,17 @@ loss_weight = Exercise(
 
 
 def _ghost(
-    x: Tensor, parts: int, cut=torch.chunk, correction: int = 0, eps: float = 1e-5, dim: int = 0
+    x: Tensor,
+    parts: int,
+    cut=torch.chunk,
+    correction: int = 0,
+    dim: int = 0,
+    scale=lambda var: torch.sqrt(var + 1e-5),
 ) -> Tensor:
     """The solution; the other arguments make typical mistakes."""
     pieces = [
         (piece - piece.mean(dim, keepdim=True))
-        / torch.sqrt(piece.var(dim, correction=correction, keepdim=True) + eps)
+        / scale(piece.var(dim, correction=correction, keepdim=True))
         for piece in cut(x, parts)
     ]
     return torch.cat(pieces)
@@ -162,10 +170,24 @@ def _batch(seed: int, n: int, c: int) -> Tensor:
     return 3 + torch.arange(n)[:, None] / 2 + torch.randn(n, c, generator=generator)
 
 
-ghost_norm = Exercise(
+# Standard deviations near 0.002, where eps counts, 1 and 1,000, where it does not.
+_SCALED = (_batch(3, 8, 3) - 4) * torch.tensor([1.5e-3, 1.0, 1e3])
+
+
+class _Keeping(Exercise):
+    """An exercise of which the answer must leave its first argument as it was."""
+
+    def _try(self, function: Answer, case: tuple) -> Any:
+        given = copy.deepcopy(case)
+        result = function(*given)
+        return result if result is None or result is ... else (result, given[0])
+
+
+ghost_norm = _Keeping(
     _ghost,
     tolerance=1e-4,
-    cases=[(_batch(0, 8, 3), 2), (_batch(1, 12, 2), 3), (_batch(2, 6, 4), 1)],
+    parts=("the result", "x after the call"),
+    cases=[(_batch(0, 8, 3), 2), (_batch(1, 12, 2), 3), (_batch(2, 6, 4), 1), (_SCALED, 2)],
     mistakes=[
         (
             lambda x, parts: _ghost(x, 1),
@@ -193,6 +215,34 @@ ghost_norm = Exercise(
         (
             lambda x, parts: torch.stack([_ghost(p, 1) for p in x.chunk(parts)]),
             "the parts lie in a new dimension. Which shape has the input?",
+        ),
+        (
+            lambda x, parts: _ghost(x, parts, scale=lambda var: var.sqrt() + 1e-5),
+            "one feature has a variance near 1e-5, and there the result is too large. Is eps added "
+            "to the standard deviation or to the variance?",
+        ),
+        (
+            lambda x, parts: _ghost(x, parts, scale=torch.sqrt),
+            "one feature has a variance near 1e-5, and there the result is too large. What is "
+            "added to a variance before its root?",
+        ),
+        (
+            lambda x, parts: _ghost(x, parts, scale=lambda var: var.clamp(min=1e-5).sqrt()),
+            "one feature has a variance near 1e-5, and there the result is too large. Is eps a "
+            "least value, or is it added?",
+        ),
+        (
+            lambda x, parts: _ghost(x, parts, scale=lambda var: torch.sqrt(var + 1e-3)),
+            "eps is too large: one feature has a variance near 1e-5. Which eps is asked for?",
+        ),
+        (
+            lambda x, parts: _ghost(x, parts, scale=lambda var: var + 1e-5),
+            "it is divided by the variance. What makes the variance of the result 1?",
+        ),
+        (
+            lambda x, parts: x.copy_(_ghost(x, parts)),
+            "the result is right, but it is written over x. What would the backward pass, or the "
+            "caller, find there?",
         ),
     ],
 )

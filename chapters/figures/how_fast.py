@@ -67,7 +67,8 @@ def roofline(points: Mapping[str, tuple[float, float]], bandwidth: float, peak: 
     ax.loglog(x, np.minimum(bandwidth * x, peak) / 1e9, color=INK, lw=1.8)
     for name, (intensity, speed) in points.items():
         marker = "s" if name == "convolution" else "o"
-        ax.plot(intensity, speed / 1e9, marker, color=_color(name), ms=7)
+        filled = "none" if "compiled" in name else _color(name)
+        ax.plot(intensity, speed / 1e9, marker, mfc=filled, mec=_color(name), ms=7)
         # normlab may stand close to the library, on its left.
         place = {"convolution": ((-9, -14), "right"), "normlab": ((0, -14), "center")}
         offset, side = place.get(name, ((9, -1), "left"))
