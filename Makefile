@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 BOOK := $(VENV)/.book
 READY := $(VENV)/.ready
 COLAB := $(VENV)/colab/.ready
+NODE := tests/laboratory/node_modules/.package-lock.json
 OLDEST := $(VENV)/oldest/bin/python
 OLDEST_TORCH := $(shell sed -n 's/.*"torch>=\([0-9.]*\)".*/\1/p' pyproject.toml)
 GROUPS := $(foreach group,book test teach deploy dev,--group $(group))
@@ -44,6 +45,9 @@ pdf: $(READY) book ## make one PDF of the book, with Chromium
 test-browser: $(READY) book ## look at every page of the built book in Chromium
 	$(BIN)/pytest -m browser tests/book/test_pages.py tests/book/test_laboratory.py tests/book/test_pdf.py --dist loadgroup
 	if { command -v chromium || command -v chromium-browser; } > /dev/null; then $(BIN)/python benchmarks/page_weight.py _build/html; fi
+
+test-laboratory: $(NODE) ## test the arithmetic of the laboratory in the browser, with Node.js
+	cd tests/laboratory && npx tsc --project . && node --test
 
 test-standalone: $(COLAB) ## run every standalone notebook in an empty folder, as on Colab
 	$(BIN)/pytest -m slow tests/book/test_standalone.py --dist load
@@ -90,7 +94,7 @@ requirements: $(BOOK) ## pin what pyproject.toml asks for; newest versions: make
 	$(BIN)/uv pip compile --universal pyproject.toml $(GROUPS) -o requirements.txt $(if $(NEW),--upgrade)
 
 clean: ## remove the book, the environment and the caches
-	rm -rf $(VENV) _build .hypothesis .pytest_cache .ruff_cache
+	rm -rf $(VENV) _build tests/laboratory/node_modules .hypothesis .pytest_cache .ruff_cache
 
 # uv takes 20 seconds where pip takes two minutes. A mark comes last: a failure leaves none.
 $(BOOK): requirements.txt pyproject.toml
@@ -113,5 +117,10 @@ $(COLAB): tests/book/colab.txt $(READY)
 	$(BIN)/uv pip install --python $(@D)/bin/python -r $<
 	@touch $@
 
-.PHONY: help book test challenge run chapter standalone pdf test-browser test-standalone test-oldest release grade marking test-grading test-slurm
+# TypeScript checks the types; nothing of it ships.
+$(NODE): tests/laboratory/package-lock.json
+	npm ci --prefix tests/laboratory --no-audit --no-fund
+	@touch $@
+
+.PHONY: help book test challenge run chapter standalone pdf test-browser test-laboratory test-standalone test-oldest release grade marking test-grading test-slurm
 .PHONY: lab lint format hooks requirements clean

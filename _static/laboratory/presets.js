@@ -17,7 +17,7 @@ const PRESETS = [
     key: "eval-gap",
     title: "Eval gap after four steps",
     watch:
-      "Both networks have the same weights. After four steps they get at least 94 % of the test points right with the " +
+      "Both networks have the same weights. After four steps they get at least 90 % of the test points right with the " +
       "statistics of their batches. In eval mode the left one, with momentum 0.1, gets at most 60 %: its running " +
       "statistics lag. With momentum 1 the right one gets at least 85 %. After 40 steps the left has caught up.",
     chapter: "chapters/02-the-mathematics.html",

@@ -40,7 +40,7 @@ test("eval gap: after four steps the left lags; after 40 it has caught up", () =
     holds(`at rate ${rate}`, (seed) => {
       const { left, right } = outcome(story, seed, { both: { rate } });
       assert.deepEqual(left.loss.train, right.loss.train); // the same weights
-      return left.accuracy.train >= 0.94 && left.accuracy.eval <= 0.6 && right.accuracy.eval >= 0.85;
+      return left.accuracy.train >= 0.9 && left.accuracy.eval <= 0.6 && right.accuracy.eval >= 0.85;
     });
   holds("after 40 steps", (seed) => {
     const { left } = outcome(story, seed, { steps: 40 });
