@@ -30,6 +30,8 @@
  * @property {number} gradientNorm of the linear layer's weights
  * @property {number} weightNorm of them
  *
+ * @typedef {"batch" | "running" | "last"} Statistics that BN uses: of what it gets, of its memory, of the last training batch
+ *
  * @typedef {Record<string, ArrayLike<number>>} State by name, as in a state_dict: hidden.0.linear.weight, ...
  */
 
@@ -294,6 +296,81 @@ function makeNetwork(random) {
       }
   }
 
+  /**
+   * The sum of binary cross-entropies of logits. @param {Float64Array} logits
+   * @param {Float64Array} y labels @param {number} start of the labels @param {number} n
+   */
+  function summedLoss(logits, y, start, n) {
+    let sum = 0;
+    for (let r = 0; r < n; r++) {
+      const z = logits[r];
+      sum += (z > 0 ? z : 0) - z * y[start + r] + Math.log1p(Math.exp(-Math.abs(z)));
+    }
+    return sum;
+  }
+
+  /**
+   * From the logits to the gradients of the output layer and of its input.
+   * @param {Float64Array} logits @param {Float64Array} y @param {Float64Array} features [n, width]
+   * @param {Float64Array} weight @param {Float64Array} dWeight @param {Float64Array} dBias [1]
+   * @param {Float64Array} gradient [n, width] @param {number} n
+   */
+  function lossBack(logits, y, features, weight, dWeight, dBias, gradient, n) {
+    const width = weight.length;
+    let sum = 0;
+    dWeight.fill(0);
+    for (let r = 0, i = 0; r < n; r++) {
+      const g = (1 / (1 + Math.exp(-logits[r])) - y[r]) / n;
+      sum += g;
+      for (let c = 0; c < width; c++, i++) {
+        dWeight[c] += g * features[i];
+        gradient[i] = g * weight[c];
+      }
+    }
+    dBias[0] = sum;
+  }
+
+  /** @param {Float64Array} x @param {Float64Array} factor @param {Float64Array} to @param {number} count */
+  function multiply(x, factor, to, count) {
+    for (let i = 0; i < count; i++) to[i] = x[i] * factor[i];
+  }
+
+  /** @param {Float64Array} x [rows, columns] @param {Float64Array} sums [rows] @param {number} columns */
+  function rowSums(x, sums, columns) {
+    for (let r = 0, i = 0; r < sums.length; r++) {
+      let sum = 0;
+      for (let c = 0; c < columns; c++, i++) sum += x[i];
+      sums[r] = sum;
+    }
+  }
+
+  /** @param {Float64Array} values @param {Float64Array} slopes @param {number} rate @param {number} decay */
+  function sgd(values, slopes, rate, decay) {
+    for (let i = 0; i < values.length; i++) values[i] -= rate * (slopes[i] + decay * values[i]);
+  }
+
+  /** @param {Float64Array} values @param {Float64Array} slopes @param {Float64Array} velocity @param {number} rate @param {number} decay */
+  function sgdWithMomentum(values, slopes, velocity, rate, decay) {
+    for (let i = 0; i < values.length; i++) {
+      velocity[i] = MOMENTUM * velocity[i] + slopes[i] + decay * values[i];
+      values[i] -= rate * velocity[i];
+    }
+  }
+
+  /**
+   * @param {Float64Array} values @param {Float64Array} slopes @param {Float64Array} first moments @param {Float64Array} second
+   * @param {number} rate @param {number} decay @param {number} steps with this one
+   */
+  function adam(values, slopes, first, second, rate, decay, steps) {
+    const size = rate / (1 - BETA1 ** steps), root = 1 / Math.sqrt(1 - BETA2 ** steps);
+    for (let i = 0; i < values.length; i++) {
+      const g = slopes[i] + decay * values[i];
+      first[i] = BETA1 * first[i] + (1 - BETA1) * g;
+      second[i] = BETA2 * second[i] + (1 - BETA2) * g * g;
+      values[i] -= (size * first[i]) / (Math.sqrt(second[i]) * root + ADAM_EPS);
+    }
+  }
+
   // --- a network --------------------------------------------------------------------------------
 
   /**
@@ -396,82 +473,76 @@ function makeNetwork(random) {
       turnedInput = new Float64Array(rows * widest);
     };
     makeRoom(settings.batchSize);
-    let steps = 0, correction1 = 1, correction2 = 1;
+    let steps = 0;
+
+    /**
+     * The norm of one layer. @param {ReturnType<typeof room>["layers"][number]} values @param {number} k
+     * @param {Float64Array} from @param {Float64Array} to @param {number} n @param {Statistics} statistics
+     */
+    function normalize(values, k, from, to, n, statistics) {
+      const { gamma, beta, running, width } = hidden[k], { hat, inverse } = values;
+      if (norm !== "batch") normalizeRows(from, hat, to, inverse, gamma, beta, eps, n, groups[k], centred);
+      else {
+        const used = statistics === "running" ? running : statistics === "last" ? training.layers[k] : values;
+        if (statistics === "batch") columnStatistics(from, used.mean, used.variance, n, width);
+        normalizeColumns(from, hat, to, used.mean, used.variance, inverse, gamma, beta, eps, n);
+      }
+      return to;
+    }
 
     /**
      * Take the points in `space.input` through the network.
-     * @param {ReturnType<typeof room>} space @param {number} n @param {"batch" | "running" | "last"} statistics of BN
+     * @param {ReturnType<typeof room>} space @param {number} n @param {Statistics} statistics of BN
      * @param {boolean} dropping whether dropout's masks apply
      */
     function pass(space, n, statistics, dropping) {
       space.count = n;
+      /** @type {Float64Array} */
       let input = space.input;
       for (let k = 0; k < depth; k++) {
         const layer = hidden[k], values = space.layers[k], count = n * layer.width;
         product(input, layer.weight, values.linear, layer.bias, n, layer.width, layer.inputs);
+        /** @type {Float64Array} */
         let from = values.linear;
-        for (const normalizes of first ? [true, false] : [false, true]) {
-          if (normalizes && norm === "none") continue;
-          const to = norm === "none" || normalizes !== first ? values.output : values.middle;
-          if (!normalizes) activate(activation, from, to, count);
-          else if (norm === "batch") {
-            let { mean, variance } = values;
-            if (statistics === "running") ({ mean, variance } = layer.running);
-            else if (statistics === "last") ({ mean, variance } = training.layers[k]);
-            else columnStatistics(from, mean, variance, n, layer.width);
-            normalizeColumns(from, values.hat, to, mean, variance, values.inverse, layer.gamma, layer.beta, eps, n);
-          } else normalizeRows(from, values.hat, to, values.inverse, layer.gamma, layer.beta, eps, n, groups[k], centred);
-          from = to;
-        }
+        if (norm !== "none" && first) from = normalize(values, k, from, values.middle, n, statistics);
+        const activated = norm === "none" || first ? values.output : values.middle;
+        activate(activation, from, activated, count);
+        from = activated;
+        if (norm !== "none" && !first) from = normalize(values, k, from, values.output, n, statistics);
         if (dropping) {
-          const { dropped, mask } = values;
-          for (let i = 0; i < count; i++) dropped[i] = from[i] * mask[i];
-          from = dropped;
+          multiply(from, values.mask, values.dropped, count);
+          from = values.dropped;
         }
         input = from;
       }
       product(input, out.weight, space.logits, out.bias, n, 1, widths[depth - 1]);
     }
 
+    /** The gradient goes back through a norm. @param {ReturnType<typeof room>["layers"][number]} values @param {number} k @param {number} n */
+    function normalizeBack({ hat, inverse }, k, n) {
+      const { gamma, dGamma, dBeta, width } = hidden[k];
+      affineBack(gradient, hat, gamma, dGamma, dBeta, n);
+      if (norm === "batch") normalizeColumnsBack(gradient, hat, inverse, meanBack[k], along[k], n, width);
+      else normalizeRowsBack(gradient, hat, inverse, n, width, groups[k], centred);
+    }
+
     /** Gradients of the mean loss, after a pass of the training's room. @param {Float64Array} y @param {number} n */
     function backward(y, n) {
       const { logits, layers } = training;
-      const last = widths[depth - 1];
       const features = dropout ? layers[depth - 1].dropped : layers[depth - 1].output;
-      out.dWeight.fill(0);
-      out.dBias[0] = 0;
-      for (let r = 0; r < n; r++) {
-        const g = (1 / (1 + Math.exp(-logits[r])) - y[r]) / n;
-        out.dBias[0] += g;
-        for (let c = 0; c < last; c++) {
-          out.dWeight[c] += g * features[r * last + c];
-          gradient[r * last + c] = g * out.weight[c];
-        }
-      }
+      lossBack(logits, y, features, out.weight, out.dWeight, out.dBias, gradient, n);
       for (let k = depth - 1; k >= 0; k--) {
         const layer = hidden[k], values = layers[k], { width, inputs } = layer, count = n * width;
-        if (dropout) for (let i = 0; i < count; i++) gradient[i] *= values.mask[i];
-        for (const normalizes of first ? [false, true] : [true, false]) {
-          if (normalizes && norm === "none") continue;
-          if (!normalizes) {
-            const x = first && norm !== "none" ? values.middle : values.linear;
-            const y = first || norm === "none" ? values.output : values.middle;
-            activateBack(activation, gradient, x, y, count);
-          } else {
-            affineBack(gradient, values.hat, layer.gamma, layer.dGamma, layer.dBeta, n);
-            if (norm === "batch") normalizeColumnsBack(gradient, values.hat, values.inverse, meanBack[k], along[k], n, width);
-            else normalizeRowsBack(gradient, values.hat, values.inverse, n, width, groups[k], centred);
-          }
-        }
+        if (dropout) multiply(gradient, values.mask, gradient, count);
+        if (norm !== "none" && !first) normalizeBack(values, k, n);
+        const x = first && norm !== "none" ? values.middle : values.linear;
+        activateBack(activation, gradient, x, first || norm === "none" ? values.output : values.middle, count);
+        if (norm !== "none" && first) normalizeBack(values, k, n);
         const input = k === 0 ? training.input : dropout ? layers[k - 1].dropped : layers[k - 1].output;
         transpose(gradient, turned, n, width);
         transpose(input, turnedInput, n, inputs);
         product(turned, turnedInput, layer.dWeight, null, width, inputs, n);
-        for (let c = 0; c < width; c++) {
-          let sum = 0;
-          for (let i = c * n; i < (c + 1) * n; i++) sum += turned[i];
-          layer.dBias[c] = sum;
-        }
+        rowSums(turned, layer.dBias, n);
         if (k > 0) {
           transpose(layer.weight, turnedWeight, width, inputs);
           product(gradient, turnedWeight, before, null, n, inputs, width);
@@ -483,34 +554,9 @@ function makeNetwork(random) {
     function optimize() {
       const { rate, weightDecay, optimizer } = settings;
       steps++;
-      if (optimizer === "sgd")
-        for (let i = 0; i < total; i++) values[i] -= rate * (slopes[i] + weightDecay * values[i]);
-      else if (optimizer === "momentum")
-        for (let i = 0; i < total; i++) {
-          velocity[i] = MOMENTUM * velocity[i] + slopes[i] + weightDecay * values[i];
-          values[i] -= rate * velocity[i];
-        }
-      else {
-        correction1 *= BETA1;
-        correction2 *= BETA2;
-        const size = rate / (1 - correction1), root = 1 / Math.sqrt(1 - correction2);
-        for (let i = 0; i < total; i++) {
-          const g = slopes[i] + weightDecay * values[i];
-          velocity[i] = BETA1 * velocity[i] + (1 - BETA1) * g;
-          squares[i] = BETA2 * squares[i] + (1 - BETA2) * g * g;
-          values[i] -= size * velocity[i] / (Math.sqrt(squares[i]) * root + ADAM_EPS);
-        }
-      }
-    }
-
-    /** @param {Float64Array} logits @param {Float64Array} y @param {number} start in y @param {number} n */
-    function summedLoss(logits, y, start, n) {
-      let sum = 0;
-      for (let r = 0; r < n; r++) {
-        const z = logits[r];
-        sum += (z > 0 ? z : 0) - z * y[start + r] + Math.log1p(Math.exp(-Math.abs(z)));
-      }
-      return sum;
+      if (optimizer === "sgd") sgd(values, slopes, rate, weightDecay);
+      else if (optimizer === "momentum") sgdWithMomentum(values, slopes, velocity, rate, weightDecay);
+      else adam(values, slopes, velocity, squares, rate, weightDecay, steps);
     }
 
     /** @param {number} n */
@@ -521,7 +567,7 @@ function makeNetwork(random) {
 
     /**
      * Take `n` points from `start` through the network without dropout. Nothing of the training is touched.
-     * @param {Float64Array} x @param {number} start @param {number} n @param {"batch" | "running" | "last"} statistics
+     * @param {Float64Array} x @param {number} start @param {number} n @param {Statistics} statistics
      */
     function quietly(x, start, n, statistics) {
       if (n > other.capacity) other = room(widths, groups, n);
@@ -686,8 +732,6 @@ function makeNetwork(random) {
       for (const [name, array] of Object.entries(saved)) {
         if (name === "steps") {
           steps = array[0];
-          correction1 = BETA1 ** steps;
-          correction2 = BETA2 ** steps;
           continue;
         }
         if (!(name in all)) throw new RangeError(`${name} is unknown here: the names are ${Object.keys(all).join(", ")}`);
