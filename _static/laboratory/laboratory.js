@@ -995,7 +995,7 @@ function makeLaboratory() {
       }
       if (chosen) {
         const here = decodeURI(location.pathname).endsWith(preset.chapter); // a link would lead nowhere
-        watch.replaceChildren(make("strong", {}, `${preset.title}.`), ` ${preset.watch}`, ...(here ? [] : [" ",
+        watch.replaceChildren(make("strong", {}, `${preset.title}.`), ` ${preset.watch}${small ? "" : ` ${preset.reach}`}`, ...(here ? [] : [" ",
           make("a", { href: base + preset.chapter }, `Chapter ${Number(preset.chapter.match(/\d+/))}`), " has the reasons."]));
       } else {
         const different = Object.keys(SIDE).filter((name) => experiment.left[name] !== experiment.right[name]);
