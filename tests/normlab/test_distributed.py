@@ -454,7 +454,7 @@ for number in range(1_000_000):
     layer(torch.randn(8, 4))
     if number == 100:
         # In one piece: unbuffered, the two ranks would write into each other's lines.
-        print(f"port {os.environ['MASTER_PORT']}\n", end="", flush=True)
+        print(f"port {os.environ['MASTER_PORT']}\\n", end="", flush=True)
         if dist.get_rank() == 1:
             os.kill(os.getpid(), signal.SIGKILL)
 """
