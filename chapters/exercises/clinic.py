@@ -1,6 +1,8 @@
 """The exercises of the clinic."""
 
+import copy
 from collections.abc import Callable, Iterator, Sized
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -86,7 +88,19 @@ def _whole() -> tuple[nn.Module, torch.optim.Optimizer]:
     return model, torch.optim.Adam(model.parameters())
 
 
-left_out = Exercise(
+class _OfTensors(Exercise):
+    """`tensor in list` asks each entry for ==, which of tensors is no yes or no, and raises."""
+
+    def _try(self, function: Callable, case: tuple) -> Any:
+        try:
+            return super()._try(function, case)
+        except RuntimeError as error:
+            if "Boolean value of Tensor" in str(error) or "must match the size" in str(error):
+                return self.observe(["two tensors compared by their values"])
+            raise
+
+
+left_out = _OfTensors(
     _left_out,
     cases=[_surgery(), _surgery(groups=2), _surgery(freeze=True), _whole()],
     observe=_listed,
@@ -113,6 +127,15 @@ left_out = Exercise(
                 if p.requires_grad and p not in set(optimizer.param_groups[0]["params"])
             ],
             "one model has an optimizer with two groups. Which of them did you look into?",
+        ),
+        (
+            lambda model, optimizer: [
+                n
+                for n, p in model.named_parameters()
+                if p.requires_grad and p not in [*_held(optimizer)]
+            ],
+            "`in` of a list compares tensors by ==, value by value, and raises. In what may one "
+            "look for the tensor itself?",
         ),
         (
             lambda model, optimizer: [
@@ -167,6 +190,18 @@ def _sick(model: nn.Module, name: str, part: str, value: float) -> nn.Module:
     return model.eval()
 
 
+class _OfHooks(Exercise):
+    """Beside what an answer returns stands how many hooks it leaves on the model."""
+
+    def _try(self, function: Callable, case: tuple) -> Any:
+        model, x = copy.deepcopy(case)
+        name = function(model, x)
+        if name is None or name is ...:
+            return name
+        hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+        return torch.tensor(hooks), repr(name) if isinstance(name, str) else type(name).__name__
+
+
 def _first_bad(
     model: nn.Module,
     x: Tensor,
@@ -174,6 +209,7 @@ def _first_bad(
     leaves: bool = True,
     called: bool = True,
     last: bool = False,
+    stay: bool = False,
 ) -> str:
     """The solution; the other arguments make typical mistakes."""
     found, hooks = [], []
@@ -186,7 +222,7 @@ def _first_bad(
             )
         )
     model(x)
-    for hook in hooks:
+    for hook in [] if stay else hooks:
         hook.remove()
     if not called:
         found = [name for name, _ in model.named_modules() if name in found]
@@ -203,7 +239,7 @@ def _holders(model: nn.Module) -> Iterator[str]:
 _INF, _NAN = float("inf"), float("nan")
 _ONES = torch.ones(4, 2)
 
-first_bad = Exercise(
+first_bad = _OfHooks(
     _first_bad,
     cases=[
         (_sick(mlp([2, 4, 4, 2], nn.BatchNorm1d), "1.1", "running_mean", _NAN), _ONES),
@@ -212,8 +248,13 @@ first_bad = Exercise(
         (_sick(mlp([2, 4, 2], nn.BatchNorm1d), "0.1", "running_var", _INF), _ONES),
         (mlp([2, 4, 2], nn.BatchNorm1d).eval(), torch.tensor([[_NAN, 1.0]])),
     ],
-    observe=lambda name: repr(name) if isinstance(name, str) else f"a {type(name).__name__}",
+    parts=["the number of hooks that stay", "the name"],
     mistakes=[
+        (
+            lambda model, x: _first_bad(model, x, stay=True),
+            "the name is right, and your hooks stay on the model: each later call runs them "
+            "again. What does `register_forward_hook` return?",
+        ),
         (
             lambda model, x: _first_bad(model, x, bad=lambda y: bool(y.isnan().any())),
             "an output that is infinite passes. Which function asks for NaN and inf at once?",

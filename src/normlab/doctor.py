@@ -29,7 +29,8 @@ _CURES = {
     "momentum-zero": "set momentum to 0.1, and train or call update_bn",
     "momentum-none": "set momentum to 0.1 to train; None suits one pass of update_bn",
     "never-updated": "load the buffers with the weights (strict=True), or call update_bn",
-    "statistics-differ": "prepare the data as in training, or call update_bn on such data",
+    "statistics-differ": "prepare the data as in training; if they are, call update_bn on training "
+    "data, not on batches unlike them, which would harm",
     "frozen-moving": "call eval() on the layer after every model.train()",
     "dropout-before-norm": "move dropout behind the last BN, or call update_bn without dropout",
     "one-value": "use larger batches (drop_last=True) or maps, or eval mode, or another norm",

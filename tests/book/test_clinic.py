@@ -16,6 +16,28 @@ CLINIC = nbformat.read(CHAPTERS / "14-clinic.ipynb", as_version=4)
 # The chapters in which some of the questions have their case, once they exist.
 LATER = {"15-deployment": (19, 20, 21), "16-many-devices": (12, 13, 14, 15, 16)}
 
+# What layers, training loops and files do wrong without an error or a warning, and where it is
+# shown: each was tried beside torch.nn before the chapter was written.
+SILENT = {
+    "`update_bn`": "03-from-scratch.ipynb#the-drop-in",
+    "`SyncBatchNorm` conversion": "03-from-scratch.ipynb#the-drop-in",
+    "`replace_all_batch_norm_modules_`": "03-from-scratch.ipynb#the-drop-in",
+    "freezing": "03-from-scratch.ipynb#the-drop-in",
+    "weight decay groups": "03-from-scratch.ipynb#the-drop-in",
+    "kept twice for the backward pass": "03-from-scratch.ipynb#what-it-buys",
+    "the gradient of $\\beta$ in LayerNorm": "#in-bfloat16-beta-gets-a-tenth-of-its-gradient",
+    "the third derivative of LayerNorm": "#a-third-derivative-that-nobody-checks",
+    "the second derivative": "03-from-scratch.ipynb#second-derivatives",
+    "large means in float32": "03-from-scratch.ipynb#a-variance-that-survives-a-large-mean",
+    "`half()` with a variance above 65,504": "#right-in-float32-at-chance-in-half-precision",
+    "running statistics in bfloat16": "15-deployment.ipynb#half-the-bits",
+    "inf in one batch": "#running_var-is-nan-after-one-batch-under-autocast",
+    "eval pass, training pass, backward": "#two-forward-passes-and-a-wrong-gradient",
+    "`net.train()` thaws layers": "04-nn-batchnorm.ipynb#freezing-that-holds",
+    "moments of an optimizer": "#resumed-and-the-moments-belong-to-other-layers",
+    "an optimizer of other parameters": "#all-gammas-are-exactly-1",
+}
+
 
 def rows(cell: str) -> list[list[str]]:
     return search.rows(next(c.source for c in CLINIC.cells if c.id == cell))
@@ -66,6 +88,23 @@ def test_every_row_of_the_other_tables_leads_to_a_case(cell: str) -> None:
     assert [row[0] for row in rows(cell) if not links(row[-1])] == []
     targets = [link for row in rows(cell) for link in links(row[-1])]
     assert [said for link in targets if (said := missing(link))] == []
+
+
+@pytest.mark.parametrize("fault", SILENT)
+def test_a_silent_failure_has_its_row_and_its_case(fault: str) -> None:
+    cases = [row[-1] for row in rows("silent") if fault in row[0]]
+    assert len(cases) == 1 and SILENT[fault] in links(cases[0])
+
+
+def test_no_case_is_left_to_belief() -> None:
+    assert [c.id for c in CLINIC.cells if "not shown" in c.source] == []
+
+
+def test_a_case_is_a_post_a_cell_and_its_cause() -> None:
+    kinds = {cell.id: cell.cell_type for cell in CLINIC.cells}
+    ids, begin = list(kinds), "g1"
+    cases = ids[ids.index(begin) : ids.index("findings")]
+    assert [kinds[i] for i in cases] == ["markdown", "code", "markdown"] * (len(cases) // 3)
 
 
 def test_every_kind_of_finding_has_a_case() -> None:

@@ -90,3 +90,14 @@ def test_an_answer_may_be_a_layer_of_which_the_behaviour_is_compared() -> None:
     Layer.forward = lambda self, x: None
     assert "returns nothing" in exercise.verdict(Layer)
     assert "raises TypeError" in exercise.verdict(type("Stub", (nn.Module,), {}))
+
+
+def test_hooks_that_stay_are_seen_whatever_the_name() -> None:
+    exercise = MODULES["clinic"].first_bad
+
+    def answer(model, x):
+        for module in model.modules():
+            module.register_forward_hook(lambda *_: None)
+        return "1.1"
+
+    assert "the number of hooks that stay is" in exercise.verdict(answer)
