@@ -240,7 +240,7 @@ def test_the_search_field_leads_to_the_case(query: str, visit, served: str, comp
         where = page.locator("ul.search li .where").first.inner_text()
         assert re.fullmatch(r"Part IV · In practice · chapter 14 of \d+", where)
         page.locator("ul.search li a").first.click()
-        assert page.locator(f"#{case.partition('#')[2]} > :is(h2, h3)").is_visible()
+        page.locator(f"#{case.partition('#')[2]} > :is(h2, h3)").wait_for()
     assert complaints == []
 
 
@@ -249,6 +249,7 @@ def test_the_search_field_leads_to_the_case(query: str, visit, served: str, comp
 def test_axe_finds_nothing_new_in_results(width: int, theme: str, visit, served: str) -> None:
     page = visit(f"{served}/search.html?q=nan+running_var", width=width, theme=theme)
     found(page)
+    page.locator("ul.search .context .highlighted").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") == width
     violations = Axe().run(page).response["violations"]
     assert {v["id"]: v["nodes"][0]["html"] for v in violations if v["id"] not in KNOWN} == {}
@@ -256,6 +257,7 @@ def test_axe_finds_nothing_new_in_results(width: int, theme: str, visit, served:
     page.keyboard.press("Control+k")
     page.keyboard.type("nan running_var")
     found(page)
+    page.locator("ul.search .context .highlighted").first.wait_for()
     violations = Axe().run(page, "#pst-search-dialog").response["violations"]
     assert {v["id"]: v["nodes"][0]["html"] for v in violations if v["id"] not in KNOWN} == {}
 
