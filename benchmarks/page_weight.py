@@ -4,9 +4,9 @@ python benchmarks/page_weight.py _build/html
 
 Prints a table: kilobytes that a first visit transfers from a server that compresses text, as
 GitHub Pages does, without fonts and MathJax; the seconds until the formulas in sight stand; and
-those until the interactive figure, if any, answers: medians of three visits with an empty cache.
-Exits with an error if a page is too heavy; where a figure is slow it says so, for that depends on
-the machine.
+those until the interactive figure or the laboratory, if any, answers: medians of three visits with
+an empty cache. Exits with an error if a page is too heavy; where a figure is slow it says so, for
+that depends on the machine.
 """
 
 import functools
@@ -25,7 +25,7 @@ MAX_KB = 1500
 VISITS = 3
 MAX_SECONDS = 2.0  # until an interactive figure answers
 WAITING = "[...document.querySelectorAll('mjx-lazy')]"  # formulas not typeset yet, in order
-FIGURES = ".normlab-bn, .normlab-axes"
+FIGURES = ".normlab-bn, .normlab-axes, .normlab-laboratory"
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -52,7 +52,7 @@ def measure(browser: Browser, url: str) -> tuple[float, float, float | None]:
     page.goto(url, wait_until="load")
     ready = None
     if page.locator(FIGURES).count():
-        page.locator(f":is({FIGURES}) input").first.wait_for(state="visible")
+        page.locator(f":is({FIGURES}) :is(input, button)").first.wait_for(state="visible")
         ready = time.perf_counter() - start
     page.evaluate("window.MathJax?.startup?.promise")
     page.wait_for_function(f"!{WAITING}.some((e) => e.getBoundingClientRect().top < innerHeight)")

@@ -289,6 +289,7 @@ def setup(app: Sphinx) -> dict:
         "cell-tags": tag_table,
         "claims-reach": reach.tables,
         "claims-score": reach.summary,
+        "claims-promise": reach.promise,
         "chapter-map": map_of_chapters,
         "chapter-needs": teaching.map_of_needs,
         "chapter-times": teaching.table_of_work,

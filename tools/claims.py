@@ -319,14 +319,21 @@ def _complaints_about_results(notebook, found, challenges, limits, results) -> I
                 )
 
 
+def record(root: Path = ROOT) -> list[tuple[int, int]]:
+    """Return for each claim how many challenges it has met, and in how many of them it held."""
+    found: list[tuple[int, int]] = []
+    for path in notebooks(root):
+        own = claims(nbformat.read(path, as_version=4))
+        results = read_results(path.stem, root)
+        challenges = [c for c in read_challenges(root)[path.stem][0] if c.name in results]
+        for claim in own:
+            met = [c for c in challenges if claim in must_meet(c, own, results)]
+            held = [c for c in met if results[c.name]["claims"].get(claim.key) == HELD]
+            found.append((len(met), len(held)))
+    return found
+
+
 def score(root: Path = ROOT) -> tuple[int, int]:
     """Return how many pairs of a claim and a challenge have run, and how many of them hold."""
-    pairs = held = 0
-    for path in notebooks(root):
-        found = claims(nbformat.read(path, as_version=4))
-        results = read_results(path.stem, root)
-        for challenge in read_challenges(root)[path.stem][0]:
-            for claim in must_meet(challenge, found, results) if challenge.name in results else []:
-                pairs += 1
-                held += results[challenge.name]["claims"].get(claim.key) == HELD
-    return pairs, held
+    found = record(root)
+    return sum(met for met, _ in found), sum(held for _, held in found)

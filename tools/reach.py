@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from tools import ROOT
 from tools.claims import (
     HELD,
     Challenge,
@@ -16,12 +17,14 @@ from tools.claims import (
     must_meet,
     read_challenges,
     read_results,
+    record,
     score,
 )
 from tools.contents import Entry
 from tools.markdown import read
 
 OTHER = "Other settings"
+PAGE = ROOT / "appendix" / "reach.md"  # shows what this module makes
 
 
 def anchor(cell: str) -> str:
@@ -33,6 +36,20 @@ def summary(entries: list[Entry], folder: Path) -> list[str]:
     pairs, held = score()
     share = f", {100 * held / pairs:.0f} percent" if pairs else ""
     return [f"{held:,} of {pairs:,} pairs of a claim and a challenge that ran hold{share}."]
+
+
+def promise(entries: list[Entry], folder: Path) -> list[str]:
+    """Return what the home page says of all claims, with a link to where each of them stands."""
+    found = record()
+    met = [held == run for run, held in found if run]
+    subject = (
+        "Every claim was" if len(met) == len(found) else f"{len(met)} of {len(found)} claims were"
+    )
+    page = Path(os.path.relpath(PAGE, folder)).as_posix()
+    return [
+        f"**{subject} challenged** with other seeds, learning rates and settings: {sum(met)} of "
+        f"{len(met)} held every time. Where the others end, the text says so. [See each]({page})."
+    ]
 
 
 def tables(entries: list[Entry], folder: Path) -> list[str]:

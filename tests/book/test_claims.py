@@ -125,6 +125,14 @@ def test_a_claim_that_met_all_its_challenges_is_fine(tmp_path: Path) -> None:
     assert claims.score(tmp_path) == (3, 3)
 
 
+def test_the_record_counts_for_each_claim_what_it_met_and_held(tmp_path: Path) -> None:
+    path = write_book(tmp_path, *CELLS)
+    assert claims.record(tmp_path) == [(0, 0)]
+    store(tmp_path, path, large="fell")
+    assert claims.record(tmp_path) == [(3, 2)]
+    assert claims.score(tmp_path) == (3, 2)
+
+
 def test_a_missing_challenge_is_found(tmp_path: Path) -> None:
     path = write_book(tmp_path, *CELLS)
     assert [line.split(" is ")[1] for line in claims.complaints(path, tmp_path)] == [
@@ -242,3 +250,17 @@ def test_the_page_shows_every_claim_with_a_link_to_its_cell() -> None:
     for path in notebooks.notebooks():
         for claim in claims.claims(nbformat.read(path, as_version=4)):
             assert f'{path.stem}.html#{reach.anchor(claim.cell)}">' in lines
+
+
+@pytest.mark.parametrize(
+    "found, said",
+    [
+        ([(3, 3), (4, 2), (5, 5)], ("Every claim was challenged", "2 of 3 held every time")),
+        ([(3, 3), (4, 2), (0, 0)], ("2 of 3 claims were challenged", "1 of 2 held every time")),
+    ],
+)
+def test_the_home_page_counts_the_claims_that_held(monkeypatch, found, said) -> None:
+    monkeypatch.setattr(reach, "record", lambda: found)
+    (line,) = reach.promise([], notebooks.ROOT)
+    assert all(part in line.replace("**", "") for part in said)
+    assert "(appendix/reach.md)" in line and reach.PAGE.exists()

@@ -20,7 +20,8 @@ from tests.book.test_search import SEARCHES
 from tests.browser import Page, needs_browser
 from tests.classroom.leaks import leaks
 from tools import ROOT, search
-from tools.contents import moved
+from tools.claims import record
+from tools.contents import chapters, moved, read_contents
 from tools.glossary import PAGE, Term, terms
 from tools.pdf import typeset
 
@@ -316,3 +317,21 @@ def test_the_cheat_sheet_prints_on_one_page(visit) -> None:
     typeset(page)
     printed = page.pdf(prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_title_of_the_book_fits_its_line(visit, width: int) -> None:
+    page = visit((BOOK / "index.html").as_uri(), width=width)
+    lines = page.locator("article h1").evaluate(
+        "(e) => { const r = document.createRange(); r.selectNode(e.firstChild);"
+        " return r.getClientRects().length; }"
+    )
+    assert lines == 1
+
+
+def test_the_home_page_counts_the_claims_and_asks_the_questions_of_the_chapters(visit) -> None:
+    text = visit((BOOK / "index.html").as_uri()).locator("article").inner_text()
+    met = [(run, held) for run, held in record() if run]
+    assert f"{sum(run == held for run, held in met)} of {len(met)} held every time" in text
+    for chapter in chapters(read_contents(ROOT)):
+        assert text.count(chapter.question.replace("`", "")) == 1
