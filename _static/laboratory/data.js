@@ -71,8 +71,9 @@ function makeData() {
   /** @param {string} name @param {unknown} value @param {number[]} limits @param {boolean} [whole] */
   function inRange(name, value, [low, high], whole = false) {
     const fits = typeof value === "number" && value >= low && value <= high;
+    const kind = whole ? "a whole number" : "a number";
     if (!fits || (whole && !Number.isInteger(value)))
-      throw new RangeError(`${name} is ${value}: choose ${whole ? "a whole number" : "a number"} from ${low} to ${high}`);
+      throw new RangeError(`${name} is ${value}: choose ${kind} from ${low} to ${high}`);
   }
 
   /** Return the settings with defaults for what is missing. @param {DataSettings} settings */
@@ -87,7 +88,9 @@ function makeData() {
       const points = all.points ?? [];
       for (const [x, y, label] of points)
         if (!(Math.abs(x) <= 1.5 && Math.abs(y) <= 1.5 && (label === 0 || label === 1)))
-          throw new RangeError(`the point ${x}, ${y}, ${label} is out of range: x and y reach from -1.5 to 1.5, and a label is 0 or 1`);
+          throw new RangeError(
+            `the point ${x}, ${y}, ${label} is out of range: x and y reach from -1.5 to 1.5, and a label is 0 or 1`,
+          );
       for (const wanted of [0, 1])
         if (points.filter(([, , label]) => label === wanted).length < 2)
           throw new RangeError(`too few points with label ${wanted}: draw at least two of each label`);

@@ -8,7 +8,7 @@
  * @property {number} [depth] hidden layers
  * @property {number} [width] units of each
  * @property {number[]} [widths] instead of depth and width
- * @property {number} [groups] of GroupNorm; it must divide the widths. Without it: the most up to 4 that leave four units each
+ * @property {number} [groups] of GroupNorm, dividing the widths; without it the most up to 4 that leave four units each
  * @property {string} [activation] relu, tanh, gelu (its tanh form) or sigmoid
  * @property {number} [scale] factor on the first weights of all layers, not on the biases
  * @property {string} [optimizer] sgd, momentum (0.9) or adam
@@ -30,7 +30,8 @@
  * @property {number} gradientNorm of the linear layer's weights
  * @property {number} weightNorm of them
  *
- * @typedef {"batch" | "running" | "last"} Statistics that BN uses: of what it gets, of its memory, of the last training batch
+ * @typedef {"batch" | "running" | "last"} Statistics what BN uses: those of its input, the running ones, those of
+ *   the last training batch
  *
  * @typedef {Record<string, ArrayLike<number>>} State by name, as in a state_dict: hidden.0.linear.weight, ...
  */
@@ -137,7 +138,10 @@ function makeNetwork(random) {
       }
   }
 
-  /** to [columns, rows] = from^T. @param {Float64Array} from @param {Float64Array} to @param {number} rows @param {number} columns */
+  /**
+   * to = from^T. @param {Float64Array} from [rows, columns] @param {Float64Array} to [columns, rows]
+   * @param {number} rows @param {number} columns
+   */
   function transpose(from, to, rows, columns) {
     for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) to[c * rows + r] = from[r * columns + c];
   }
@@ -208,7 +212,8 @@ function makeNetwork(random) {
 
   /**
    * Normalize groups of neighbours in each row; with `centred` false by the root mean square alone.
-   * @param {Float64Array} x @param {Float64Array} hat @param {Float64Array} y @param {Float64Array} inverse [rows, groups]
+   * @param {Float64Array} x @param {Float64Array} hat @param {Float64Array} y
+   * @param {Float64Array} inverse [rows, groups] receives 1 / sigma
    * @param {Float64Array} gamma @param {Float64Array | null} beta @param {number} eps
    * @param {number} rows @param {number} groups @param {boolean} centred
    */
@@ -276,8 +281,8 @@ function makeNetwork(random) {
   }
 
   /**
-   * The same over groups of each row. @param {Float64Array} g @param {Float64Array} hat
-   * @param {Float64Array} inverse @param {number} rows @param {number} columns @param {number} groups @param {boolean} centred
+   * The same over groups of each row. @param {Float64Array} g @param {Float64Array} hat @param {Float64Array} inverse
+   * @param {number} rows @param {number} columns @param {number} groups @param {boolean} centred
    */
   function normalizeRowsBack(g, hat, inverse, rows, columns, groups, centred) {
     const size = columns / groups;
@@ -349,7 +354,10 @@ function makeNetwork(random) {
     for (let i = 0; i < values.length; i++) values[i] -= rate * (slopes[i] + decay * values[i]);
   }
 
-  /** @param {Float64Array} values @param {Float64Array} slopes @param {Float64Array} velocity @param {number} rate @param {number} decay */
+  /**
+   * @param {Float64Array} values @param {Float64Array} slopes @param {Float64Array} velocity
+   * @param {number} rate @param {number} decay
+   */
   function sgdWithMomentum(values, slopes, velocity, rate, decay) {
     for (let i = 0; i < values.length; i++) {
       velocity[i] = MOMENTUM * velocity[i] + slopes[i] + decay * values[i];
@@ -358,7 +366,8 @@ function makeNetwork(random) {
   }
 
   /**
-   * @param {Float64Array} values @param {Float64Array} slopes @param {Float64Array} first moments @param {Float64Array} second
+   * @param {Float64Array} values @param {Float64Array} slopes
+   * @param {Float64Array} first moments @param {Float64Array} second moments
    * @param {number} rate @param {number} decay @param {number} steps with this one
    */
   function adam(values, slopes, first, second, rate, decay, steps) {
@@ -433,7 +442,8 @@ function makeNetwork(random) {
     };
     const parameters = views(values), gradients = views(slopes);
     const firstMoments = views(velocity), secondMoments = views(squares);
-    const running = widths.map((width) => ({ mean: new Float64Array(width), variance: new Float64Array(width).fill(1) }));
+    const zeros = (/** @type {number} */ width) => new Float64Array(width);
+    const running = widths.map((width) => ({ mean: zeros(width), variance: zeros(width).fill(1) }));
     const hidden = widths.map((width, k) => ({
       width, inputs: k ? widths[k - 1] : 2,
       weight: parameters[`hidden.${k}.linear.weight`], bias: parameters[`hidden.${k}.linear.bias`],
@@ -464,7 +474,7 @@ function makeNetwork(random) {
     let training = room(widths, groups, settings.batchSize), other = room(widths, groups, CHUNK);
     let gradient = new Float64Array(0), before = gradient, turned = gradient, turnedInput = gradient;
     const turnedWeight = new Float64Array(widest * widest);
-    const meanBack = widths.map((width) => new Float64Array(width)), along = widths.map((width) => new Float64Array(width));
+    const meanBack = widths.map(zeros), along = widths.map(zeros); // for intermediate results
     const makeRoom = (/** @type {number} */ rows) => {
       if (rows > training.capacity) training = room(widths, groups, rows);
       gradient = new Float64Array(rows * widest);
@@ -518,7 +528,10 @@ function makeNetwork(random) {
       product(input, out.weight, space.logits, out.bias, n, 1, widths[depth - 1]);
     }
 
-    /** The gradient goes back through a norm. @param {ReturnType<typeof room>["layers"][number]} values @param {number} k @param {number} n */
+    /**
+     * The gradient goes back through a norm.
+     * @param {ReturnType<typeof room>["layers"][number]} values @param {number} k @param {number} n
+     */
     function normalizeBack({ hat, inverse }, k, n) {
       const { gamma, dGamma, dBeta, width } = hidden[k];
       affineBack(gradient, hat, gamma, dGamma, dBeta, n);
@@ -562,7 +575,7 @@ function makeNetwork(random) {
     /** @param {number} n */
     function enough(n) {
       if (norm === "batch" && n < 2)
-        throw new RangeError(`a batch of ${n} has no variance: batch normalization needs at least 2 samples in training`);
+        throw new RangeError(`a batch of ${n} has no variance: in training BN needs at least 2 samples`);
     }
 
     /**
@@ -673,26 +686,25 @@ function makeNetwork(random) {
       }
     }
 
-    /** @param {Float64Array} a @param {number} count */
-    const length = (a, count) => {
-      let sum = 0;
-      for (let i = 0; i < count; i++) sum += a[i] * a[i];
-      return Math.sqrt(sum);
-    };
+    const length = (/** @type {Float64Array} */ a) => Math.sqrt(a.reduce((sum, v) => sum + v * v, 0));
 
-    /** Return what each hidden layer shows after the last step; the arrays are views, to be read at once. @returns {Layer[]} */
+    /**
+     * Return what each hidden layer shows after the last step. The arrays are views, to be read at once.
+     * @returns {Layer[]}
+     */
     function layers() {
       const n = training.count;
       return hidden.map((layer, k) => {
         const values = training.layers[k], { width } = layer;
         // Where no batch is normalized, the statistics are those at the same place.
-        if (norm !== "batch") columnStatistics(first || norm === "none" ? values.linear : values.middle, values.mean, values.variance, n, width);
+        const { mean, variance } = values, place = first || norm === "none" ? values.linear : values.middle;
+        if (norm !== "batch") columnStatistics(place, mean, variance, n, width);
         return {
           width, count: n, activations: values.output.subarray(0, n * width),
-          batchMean: values.mean, batchVar: values.variance,
+          batchMean: mean, batchVar: variance,
           runningMean: norm === "batch" ? layer.running.mean : null,
           runningVar: norm === "batch" ? layer.running.variance : null,
-          gradientNorm: length(layer.dWeight, layer.dWeight.length), weightNorm: length(layer.weight, layer.weight.length),
+          gradientNorm: length(layer.dWeight), weightNorm: length(layer.weight),
         };
       });
     }
@@ -713,8 +725,10 @@ function makeNetwork(random) {
           all[`hidden.${k}.norm.running_mean`] = mean;
           all[`hidden.${k}.norm.running_var`] = variance;
         });
-      if (settings.optimizer !== "sgd") for (const name in firstMoments) all[`optimizer.first.${name}`] = firstMoments[name];
-      if (settings.optimizer === "adam") for (const name in secondMoments) all[`optimizer.second.${name}`] = secondMoments[name];
+      for (const name in parameters) {
+        if (settings.optimizer !== "sgd") all[`optimizer.first.${name}`] = firstMoments[name];
+        if (settings.optimizer === "adam") all[`optimizer.second.${name}`] = secondMoments[name];
+      }
       return all;
     }
 
@@ -734,7 +748,7 @@ function makeNetwork(random) {
           steps = array[0];
           continue;
         }
-        if (!(name in all)) throw new RangeError(`${name} is unknown here: the names are ${Object.keys(all).join(", ")}`);
+        if (!(name in all)) throw new RangeError(`${name} is unknown: the names are ${Object.keys(all).join(", ")}`);
         if (array.length !== all[name].length)
           throw new RangeError(`${name} has ${array.length} numbers: give ${all[name].length}`);
         all[name].set(array);

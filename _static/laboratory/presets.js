@@ -69,11 +69,11 @@ const PRESETS = [
     key: "ten-times",
     title: "Weights ten times too large",
     watch:
-      "The plain network starts with a loss above 50 and ends at a guess. The one with BN starts below 3 in train mode, and " +
+      "The plain network starts with a loss above 50 and ends at a guess. The one with BN starts below 5 in train mode, and " +
       "gets at least 97 % of the test points right after 200 steps.",
     reach:
-      "On moons it is the same. At the best of four smaller rates, 0.001 to 0.03, the plain one still has more than twice the " +
-      "loss of BN on the circles.",
+      "On moons it is the same. At the best of four smaller rates, 0.001 to 0.03, the plain one still has the larger loss " +
+      "on the circles.",
     chapter: "chapters/07-initialization-and-learning-rate.html",
     settings: {
       shared: { data: "circles" },

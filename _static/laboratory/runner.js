@@ -4,7 +4,7 @@
 /**
  * @typedef {DataSettings & {steps?: number}} Shared
  * @typedef {"left" | "right"} Side
- * @typedef {{low: number, high: number, counts: Float32Array, below: number, above: number}} Histogram shares of the activations
+ * @typedef {{low: number, high: number, counts: Float32Array, below: number, above: number}} Histogram in shares
  * @typedef {object} LayerView
  * @property {Histogram} histogram of what the layer passes on for the last batch
  * @property {Float32Array} batchMean of each unit where the norm stands, or would stand, in the last batch
@@ -34,8 +34,11 @@ function makeRunner(Data, Network) {
   const GRID = 40;
   const BY_SIDE = ["loss", "accuracy", "batchLoss", "fields", "layers", "diverged"]; // of a snapshot
 
-  /** The batches of an endless training: every epoch in a new order, the last incomplete batch dropped. */
-  function batches(/** @type {Float64Array} */ x, /** @type {Float64Array} */ y, /** @type {number} */ size, /** @type {number} */ seed) {
+  /**
+   * The batches of an endless training: every epoch in a new order, the last incomplete batch dropped.
+   * @param {Half} half @param {number} size @param {number} seed
+   */
+  function batches({ x, y }, size, seed) {
     const count = y.length, n = Math.min(size, count);
     const order = Uint16Array.from(y, (_, i) => i), uniform = Data.stream(seed, 1);
     const batch = { x: new Float64Array(2 * n), y: new Float64Array(n) };
@@ -75,10 +78,10 @@ function makeRunner(Data, Network) {
   function trainee(shared, settings) {
     const seed = shared.seed ?? 0, split = Data.make(shared), { test } = split;
     const model = Network.create(settings, seed), { batchSize } = model.settings;
-    const next = batches(split.train.x, split.train.y, batchSize, seed);
+    const next = batches(split.train, batchSize, seed);
     let steps = 0, diverged = /** @type {number | null} */ (null), batchLoss = /** @type {number | null} */ (null);
     // Before the first step, the layers show the first batch: those of an equal generator.
-    model.look(batches(split.train.x, split.train.y, batchSize, seed)().x);
+    model.look(batches(split.train, batchSize, seed)().x);
 
     function advance(/** @type {number} */ count) {
       for (let i = 0; i < count; i++) {
@@ -109,8 +112,8 @@ function makeRunner(Data, Network) {
 
     /** Return loss and accuracy of the test half in both modes. */
     function evaluate() {
-      const running = model.evaluate(test.x, test.y, false);
-      const own = model.settings.norm === "batch" ? model.evaluate(test.x, test.y, true, Math.min(batchSize, test.y.length)) : running;
+      const { x, y } = test, running = model.evaluate(x, y, false);
+      const own = model.settings.norm === "batch" ? model.evaluate(x, y, true, Math.min(batchSize, y.length)) : running;
       return {
         loss: { train: own.loss, eval: running.loss },
         accuracy: { train: own.accuracy, eval: running.accuracy },
@@ -155,7 +158,10 @@ function makeRunner(Data, Network) {
     };
   }
 
-  /** @param {number} steps @param {number} grid @param {"train" | "eval"} mode @param {SideView} [left] @param {SideView} [right] */
+  /**
+   * @param {number} steps @param {number} grid @param {"train" | "eval"} mode
+   * @param {SideView} [left] @param {SideView} [right]
+   */
   function merge(steps, grid, mode, left, right) {
     /** @template {keyof SideView} K @param {K} name */
     const both = (name) => {
@@ -188,7 +194,8 @@ function makeRunner(Data, Network) {
         const trained = performance.now() - start, snapshot = session.snapshot(order);
         return { ...snapshot, trained, drawn: performance.now() - start - trained };
       } catch (error) {
-        return { type: /** @type {const} */ ("error"), message: error instanceof Error ? error.message : String(error) };
+        const message = error instanceof Error ? error.message : String(error);
+        return { type: /** @type {const} */ ("error"), message };
       }
     };
   }
