@@ -14,7 +14,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 FOLDER = Path(__file__).resolve().parents[1] / "_static" / "laboratory"
-SECONDS = 5
+SECONDS = 4
 MEASURE = """async ({ workers, steps, seconds, optimizer }) => {
   const side = { widths: [64, 32], batchSize: 64, optimizer, rate: 0.01 };
   const link = Runner.connect({ workers }), canvas = document.querySelector("canvas");
