@@ -755,8 +755,10 @@ function makeLaboratory() {
     };
   };
 
-  /** The steps a second that each speed takes; Infinity: as many as fit between two pictures. */
-  /** @type {Record<string, {label: string, rate: number}>} */
+  /**
+   * The steps a second that each speed takes; Infinity: as many as fit between two pictures.
+   * @type {Record<string, {label: string, rate: number}>}
+   */
   const SPEEDS = {
     slow: { label: "2 steps a second", rate: 2 },
     medium: { label: "60 steps a second", rate: 60 },
@@ -810,8 +812,7 @@ function makeLaboratory() {
     let points = [];
     /** @type {{x: number, y: number} | null} */
     let cross = null;
-    /** @type {{problem: string}} */
-    const told = { problem: "" };
+    let problem = ""; // a sentence about what the reader or the address asked for
 
     // -- what stands on the page
     const button = (/** @type {string} */ name, /** @type {string} */ label) =>
@@ -852,6 +853,7 @@ function makeLaboratory() {
     /** @type {Record<string, HTMLElement>} */
     const rows = {};
     const table = make("table", { class: "numbers" });
+    const elsewhere = small ? "" : " The table has the numbers.";
     const details = make("details", { class: "all-numbers" }, make("summary", {}, "The numbers as a table"), table);
     const modes = make("fieldset", { class: "choices modes" }, make("legend", {}, "Mode"));
     for (const [value, said] of Object.entries(MODES))
@@ -974,12 +976,13 @@ function makeLaboratory() {
         const where = name === "left" ? "Left" : "Right";
         const hint = drawing() ? " Arrow keys move a cross, Space draws a point, Backspace takes the last one back." : "";
         parts[name].field.setAttribute("aria-label", `${where}, ${names[i]}: the points and the regions of the two classes.${hint}`);
-        parts[name].layers.setAttribute("aria-label", `${where}, ${names[i]}: per layer activations, statistics and gradients. The table has the numbers.`);
-        parts[name].field.tabIndex = drawing() ? 0 : -1;
+        parts[name].layers.setAttribute("aria-label", `${where}, ${names[i]}: per layer activations, statistics and gradients.${elsewhere}`);
+        if (drawing()) parts[name].field.tabIndex = 0;
+        else parts[name].field.removeAttribute("tabindex");
         parts[name].field.setAttribute("role", drawing() ? "application" : "img");
         parts[name].field.classList.toggle("drawn", drawing());
       });
-      loss.setAttribute("aria-label", `Loss over the steps, left ${names[0]}, right ${names[1]}. The table has the numbers.`);
+      loss.setAttribute("aria-label", `Loss over the steps, left ${names[0]}, right ${names[1]}.${elsewhere}`);
       for (const box of presets.children) box.setAttribute("aria-pressed", String(box.dataset.key === chosen));
       if (!small) {
         for (const [name, c] of Object.entries(sharedControls)) c.set(experiment.shared[name]);
@@ -1006,8 +1009,8 @@ function makeLaboratory() {
       if (small) link.href = `${base}laboratory.html#preset=${preset.key}&${write(experiment)}`;
       run.textContent = wanted ? "Pause" : "Run";
       run.setAttribute("aria-label", wanted ? "Pause" : "Run");
-      message.textContent = told.problem;
-      message.hidden = !told.problem;
+      message.textContent = problem;
+      message.hidden = !problem;
     };
 
     const drawing = () => !small && experiment.shared.data === "drawn";
@@ -1111,7 +1114,7 @@ function makeLaboratory() {
 
     /** @param {unknown} error */
     const complain = (error) => {
-      told.problem = error instanceof Error ? error.message : String(error);
+      problem = error instanceof Error ? error.message : String(error);
       wanted = false;
       describe();
     };
@@ -1149,7 +1152,7 @@ function makeLaboratory() {
       const passed = Math.min(now - before, Math.max(100, pause));
       if (!busy && now - before >= pause) {
         const { rate } = SPEEDS[speed];
-        owed = rate === Infinity ? (engine?.fit(calm.matches ? 200 : 13) ?? 1) : owed + (rate * passed) / 1000;
+        owed = rate === Infinity ? (engine?.fit(calm.matches ? 200 : 11) ?? 1) : owed + (rate * passed) / 1000;
         before = now;
         const steps = Math.min(Math.floor(owed), limit - (snapshot?.steps ?? 0));
         owed -= Math.floor(owed);
@@ -1191,7 +1194,7 @@ function makeLaboratory() {
     /** @param {() => void} set */
     const change = (set) => {
       set();
-      told.problem = "";
+      problem = "";
       chosen = null;
       limit = REST;
       describe();
@@ -1215,7 +1218,7 @@ function makeLaboratory() {
       experiment = experimentOf(which);
       limit = which.steps;
       speed = speedFor(which.steps);
-      told.problem = "";
+      problem = "";
       wanted = go && !calm.matches;
       remember();
       describe();
@@ -1338,7 +1341,7 @@ function makeLaboratory() {
       chosen = write(set) === write(own) ? preset.key : null;
       limit = chosen ? preset.steps : REST;
       speed = chosen ? speedFor(preset.steps) : "medium";
-      told.problem = complaints.join(" ");
+      problem = complaints.join(" ");
     };
     follow();
     window.addEventListener("hashchange", () => { follow(); describe(); restart(); wake(); });

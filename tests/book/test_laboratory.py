@@ -75,12 +75,13 @@ def open_page(browser) -> Iterator[Callable]:
         motion: str = "reduce",
         width: int = 1280,
         draws: bool = True,
+        before: str = "",
         **options,
     ) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, reduced_motion=motion, **options
         )
-        context.add_init_script("localStorage.setItem('mode', 'light')")
+        context.add_init_script(f"localStorage.setItem('mode', 'light'); {before}")
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -242,6 +243,27 @@ class TestPage:
         assert steps(page) == before
         page.locator(".normlab-laboratory").scroll_into_view_if_needed()
         wait_for_steps(page, before + 1)
+
+    def test_it_stops_while_another_tab_is_in_front(self, open_page):
+        page = open_page("laboratory.html#norm=none,layer", motion="no-preference")
+        wait_for_steps(page, 5)
+        hide = (
+            "(hidden) => { Object.defineProperty(document, 'hidden', {value: hidden, "
+            "configurable: true}); document.dispatchEvent(new Event('visibilitychange')) }"
+        )
+        page.evaluate(hide, True)
+        assert state(page) == "waiting"
+        rest(page)
+        before = steps(page)
+        rest(page)
+        assert steps(page) == before
+        page.evaluate(hide, False)
+        wait_for_steps(page, before + 1)
+
+    def test_without_workers_the_page_trains(self, open_page):
+        page = open_page(before="delete window.Worker")
+        take_steps(page, 2)
+        assert page.locator(".message").is_hidden()
 
     def test_with_reduced_motion_a_run_draws_seldom(self, open_page):
         page = open_page("laboratory.html#norm=none,layer")
