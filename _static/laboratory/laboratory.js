@@ -411,7 +411,6 @@ function makeLaboratory() {
       context.fill();
       context.globalAlpha = 1;
       context.lineWidth = 2.5;
-      context.setLineDash(name === "right" && colors.left === colors.right ? [9, 3] : []);
       line(context, byRunning);
       context.lineWidth = 1.75;
       context.setLineDash([3, 3]);
@@ -437,6 +436,13 @@ function makeLaboratory() {
       context.fillStyle = color;
       context.fillText(label, box.right + 9, y);
     }
+  };
+
+  /** Half of each colour. @param {string} color such as #2c7fb8 @param {string} other such as rgb(0, 0, 0) */
+  const mixed = (color, other) => {
+    const parts = (other.match(/\d+/g) ?? []).slice(0, 3).map((part, i) =>
+      Math.round((Number(part) + parseInt(color.slice(1 + 2 * i, 3 + 2 * i), 16)) / 2));
+    return parts.length === 3 ? `rgb(${parts.join(", ")})` : color;
   };
 
   /** @param {CanvasRenderingContext2D} context @param {number[][]} points */
@@ -841,7 +847,7 @@ function makeLaboratory() {
     const sides = make("div", { class: "sides" }, parts.left.box, parts.right.box);
     const key = make("p", { class: "key" },
       make("span", { class: "one", "aria-hidden": "true" }), " class 1, shaded where the network says so; ",
-      make("span", { class: "zero", "aria-hidden": "true" }), " class 0. Line: the boundary.");
+      make("span", { class: "zero", "aria-hidden": "true" }), " class 0. Line: the boundary. Below: loss and accuracy on the test half in both modes.");
     const lossKey = make("p", { class: "key" }, "Loss on the test half: solid with running statistics, "
       + "dashed with those of the batch, the band between them is the gap. Dots: guessing.");
     const lossBox = make("div", {}, loss, lossKey);
@@ -941,6 +947,12 @@ function makeLaboratory() {
     let palette = readPalette();
     const colors = () => ({ left: COLORS[experiment.left.norm], right: COLORS[experiment.right.norm] });
 
+    /** Beside a line of the same norm the right one takes on the colour of the text. */
+    const lineColors = () => {
+      const { left, right } = colors();
+      return { left, right: left === right ? mixed(right, palette.ink) : right };
+    };
+
     const goal = () => (chosen ? preset.steps : 100);
 
     const draw = () => {
@@ -951,7 +963,7 @@ function makeLaboratory() {
           parts[name].numbers.textContent = drawing() ? "Draw two points of each class." : "";
           prepare(parts[name].layers);
         }
-        drawLoss(loss, [], color, palette, goal());
+        drawLoss(loss, [], lineColors(), palette, goal());
         count.textContent = "step 0";
         return;
       }
@@ -960,19 +972,28 @@ function makeLaboratory() {
         drawField(part.field, side, snapshot.grid, points, color[name], palette, drawing() ? cross : null);
         const other = name === "left" ? snapshot.right : snapshot.left;
         if (!small) drawLayers(part.layers, side, other, color[name], palette);
-        const accuracy = side.accuracy[/** @type {"train" | "eval"} */ (experiment.mode)];
-        const value = side.loss[/** @type {"train" | "eval"} */ (experiment.mode)];
-        part.numbers.textContent = side.diverged ? "diverged" : `loss ${text(value)}, ${percent(accuracy)} right`;
+        part.numbers.replaceChildren(...(side.diverged ? ["diverged"] : /** @type {("train" | "eval")[]} */ (["train", "eval"])
+          .map((mode) => make("span", { class: mode === experiment.mode ? "shown" : "" },
+            `${mode}: loss ${text(side.loss[mode])}, ${percent(side.accuracy[mode])}`))));
       }
-      drawLoss(loss, moments, color, palette, goal());
+      drawLoss(loss, moments, lineColors(), palette, goal());
       count.textContent = `step ${snapshot.steps}`;
     };
 
+    /** What a side is called: by its norm, or by what else tells it from the other. @param {SideName} name */
+    const nameOf = (name) => {
+      const { left, right } = experiment;
+      const differs = Object.keys(SIDE).find((option) => left[option] !== right[option]);
+      if (!differs || differs === "norm") return NAMES[experiment[name].norm];
+      const { label, choices } = SIDE[differs], value = experiment[name][differs];
+      return `${label} ${choices ? choices[value] : text(value)}`;
+    };
+
     const describe = () => {
-      const names = SIDES.map((name) => NAMES[experiment[name].norm]);
+      const names = SIDES.map(nameOf);
       SIDES.forEach((name, i) => {
         parts[name].name.textContent = names[i];
-        parts[name].box.style.setProperty("--used", COLORS[experiment[name].norm]);
+        parts[name].box.style.setProperty("--used", lineColors()[name]);
         const where = name === "left" ? "Left" : "Right";
         const hint = drawing() ? " Arrow keys move a cross, Space draws a point, Backspace takes the last one back." : "";
         parts[name].field.setAttribute("aria-label", `${where}, ${names[i]}: the points and the regions of the two classes.${hint}`);
@@ -1028,7 +1049,7 @@ function makeLaboratory() {
         status.textContent = [first, `Step ${snapshot.steps}.`, ...SIDES.map((name) => {
           const { diverged, loss } = /** @type {Snapshot} */ (snapshot)[name];
           const said = diverged ? "diverged" : `loss ${text(loss.eval)} with running, ${text(loss.train)} with batch statistics`;
-          return `${name === "left" ? "Left" : "Right"}, ${NAMES[experiment[name].norm]}: ${said}.`;
+          return `${name === "left" ? "Left" : "Right"}, ${nameOf(name)}: ${said}.`;
         })].join(" ");
       }, 600);
     };
@@ -1062,7 +1083,7 @@ function makeLaboratory() {
       table.replaceChildren(
         make("caption", {}, `Step ${steps}, on the test half`),
         make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Quantity"),
-          ...SIDES.map((name) => make("th", { scope: "col" }, `${name === "left" ? "Left" : "Right"}, ${NAMES[experiment[name].norm]}`)))),
+          ...SIDES.map((name) => make("th", { scope: "col" }, `${name === "left" ? "Left" : "Right"}, ${nameOf(name)}`)))),
         make("tbody", {}, ...lines.map(([what, get]) => make("tr", {},
           make("th", { scope: "row" }, what), make("td", {}, get(left)), make("td", {}, get(right))))),
       );
@@ -1366,7 +1387,7 @@ function makeLaboratory() {
       receive(snapshotOf(runner.snapshot({ grid: 64, mode: mode === "train" ? mode : "eval" })));
     });
     calm.addEventListener("change", () => { if (calm.matches && wanted) stop(); });
-    const redraw = () => { palette = readPalette(); draw(); };
+    const redraw = () => { palette = readPalette(); describe(); draw(); };
     new ResizeObserver(() => requestAnimationFrame(redraw)).observe(root);
     new MutationObserver(() => requestAnimationFrame(redraw))
       .observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme", "class"] });

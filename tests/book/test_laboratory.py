@@ -213,7 +213,9 @@ class TestPage:
         assert [pictures(page), pictures(page, "layers"), pictures(page, "loss")] == first
 
     def test_equal_settings_give_equal_pictures(self, open_page):
-        page = open_page("laboratory.html#norm=batch&depth=3&width=8&data=moons&dropout=0.2")
+        page = open_page(
+            "laboratory.html#norm=batch&depth=3&width=8&data=moons&dropout=0.2&momentum=0.1"
+        )
         take_steps(page, 5)
         rest(page)
         left, right = pictures(page)
@@ -221,7 +223,7 @@ class TestPage:
         assert page.locator("tr.differ").count() == 0
 
     def test_what_differs_is_marked(self, open_page):
-        page = open_page("laboratory.html#norm=none,batch&rate=0.1,1&depth=2&width=8")
+        page = open_page("laboratory.html#norm=none,batch&rate=0.1,1&momentum=0.1")
         assert page.locator("tr.differ th").all_inner_texts() == [
             "Norm\ndiffers", "Learning rate\ndiffers",
         ]  # fmt: skip
@@ -283,7 +285,7 @@ class TestPage:
         table = page.locator("table.numbers")
         assert "Step 4" in table.locator("caption").inner_text()
         assert table.locator("thead th").all_inner_texts()[1:] == [
-            "Left, no norm", "Right, batch norm",
+            "Left, BN momentum 0.1", "Right, BN momentum 1",
         ]  # fmt: skip
         assert table.locator("tbody th").count() >= 9
 
