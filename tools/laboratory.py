@@ -22,7 +22,7 @@ STYLE = "laboratory.css"
 SIZES = ("small", "full")
 CLASS = "normlab-laboratory"
 PICTURE = "still.webp"  # for readers without scripts
-SIZE = (578, 336)  # of it
+SIZE = (578, 358)  # of it
 
 
 @cache

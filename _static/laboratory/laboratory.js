@@ -389,7 +389,7 @@ function makeLaboratory() {
     }
     context.textAlign = "center";
     context.textBaseline = "alphabetic";
-    for (const s of ticks(last)) context.fillText(s.toLocaleString("en-US").replace(",", " "), across(s), box.bottom + 16);
+    for (const s of ticks(last)) context.fillText(String(s), across(s), box.bottom + 16);
     context.fillText("step", (box.left + box.right) / 2, height - 3);
     context.globalAlpha = 0.6;
     context.setLineDash([1, 4]);
@@ -656,8 +656,8 @@ function makeLaboratory() {
       start: ({ shared, left, right, mode }, grid) => send({ type: "start", shared, left, right, mode, grid }),
       /** @param {number} steps @param {string} mode @param {number} grid */
       step: (steps, mode, grid) => send({ type: "step", steps, mode, grid }),
-      /** How many steps fit into some milliseconds. @param {number} budget */
-      fit: (budget) => Math.max(1, Math.floor((budget - perPicture) / perStep)),
+      /** How many steps fit into some milliseconds; where little is left, as many as take the time of a picture. @param {number} budget */
+      fit: (budget) => Math.max(1, Math.floor(Math.max(budget - perPicture, perPicture) / perStep)),
     };
   };
 
@@ -986,7 +986,7 @@ function makeLaboratory() {
       const differs = Object.keys(SIDE).find((option) => left[option] !== right[option]);
       if (!differs || differs === "norm") return NAMES[experiment[name].norm];
       const { label, choices } = SIDE[differs], value = experiment[name][differs];
-      return `${label} ${choices ? choices[value] : text(value)}`;
+      return `${label.replace("BN ", "")} ${choices ? choices[value] : text(value)}`;
     };
 
     const describe = () => {

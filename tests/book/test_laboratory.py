@@ -285,7 +285,7 @@ class TestPage:
         table = page.locator("table.numbers")
         assert "Step 4" in table.locator("caption").inner_text()
         assert table.locator("thead th").all_inner_texts()[1:] == [
-            "Left, BN momentum 0.1", "Right, BN momentum 1",
+            "Left, momentum 0.1", "Right, momentum 1",
         ]  # fmt: skip
         assert table.locator("tbody th").count() >= 9
 
@@ -334,7 +334,7 @@ class TestPage:
         page.locator("select[name=right-norm]").select_option("group")
         page.locator("select[name=data]").select_option("spirals")
         page.locator("select[name=left-scale]").select_option("10")
-        address = wait_for_address(page, "norm=none,group")
+        address = wait_for_address(page, "norm=batch,group")
         take_steps(page, 3)
         rest(page)
         other = open_page(f"laboratory.html{address}")
