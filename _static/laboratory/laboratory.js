@@ -385,7 +385,7 @@ function makeLaboratory() {
       context.globalAlpha = 0.2;
       line(context, [[box.left, y], [box.right, y]]);
       context.globalAlpha = 0.85;
-      context.fillText(text(v), box.left - 5, y);
+      context.fillText(v >= 1e4 ? v.toExponential(0).replace("+", "") : text(v), box.left - 5, y);
     }
     context.textAlign = "center";
     context.textBaseline = "alphabetic";
