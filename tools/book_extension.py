@@ -19,6 +19,7 @@ from sphinx_exercise.nodes import exercise_enumerable_node
 from tools import (
     ROOT,
     claims,
+    folds,
     glossary,
     laboratory,
     reach,
@@ -38,6 +39,7 @@ FORM = "error.yml"  # in .github/ISSUE_TEMPLATE
 EXERCISES = "appendix/exercises"  # the page that says what the levels mean, under this anchor:
 LEVELS_ANCHOR = "levels"
 CONTROLS = "chapters/figures/controls.css"  # the figures carry it along; the laboratory loads it
+OPENING = "opening-figure"  # a tag
 
 # What the theme calls "Suggest edit" and "Open issue".
 BUTTONS = {"source-edit-button": "Edit this page", "source-issues-button": "Report a problem"}
@@ -148,6 +150,21 @@ def mark_related_cases(app: Sphinx, doctree: nodes.document) -> None:
             line["classes"].append("related")
 
 
+def show_opening_figure(app: Sphinx, doctree: nodes.document) -> None:
+    """Show the figure of the cell with the tag at the top of the page too, with a link to it."""
+    for cell in [*doctree.findall(nodes.container)]:
+        if OPENING in cell.get("cell_metadata", {}).get("tags", []):
+            image = next(cell.findall(nodes.image)).deepcopy()
+            caption = next(cell.findall(nodes.caption)).astext()
+            said = re.split(r"(?<=[.:]) ", caption, maxsplit=1)[0]
+            section = cell.parent
+            link = nodes.reference("", section[0].astext(), refid=section["ids"][0])
+            text = nodes.paragraph("", f"{said} From: ", link, nodes.Text("."))
+            page = doctree[0]
+            box = nodes.container("", image, text, classes=[OPENING])
+            page.insert(page.first_child_matching_class(nodes.section), box)
+
+
 def stamp_table(entries: list[Entry], folder: Path) -> list[str]:
     """Return the stamps that `make run` gave the notebooks, as a Markdown table."""
     lines = [
@@ -225,7 +242,8 @@ def say_where(app: Sphinx, page: str, template: str, context, doctree) -> None:
     if doctree is not None:
         path = Path(app.env.doc2path(page))
         if line := position(contents(Path(app.srcdir)), path):
-            context["body"] = f'<p class="where">{line}</p>\n{context["body"]}'
+            left = f' data-minutes="{teaching.work(path).reading:.0f}"' if "chapter" in line else ""
+            context["body"] = f'<p class="where"{left}>{line}</p>\n{context["body"]}'
 
 
 def extend_search(app: Sphinx, env: BuildEnvironment) -> None:
@@ -307,6 +325,8 @@ def setup(app: Sphinx) -> dict:
     app.connect("doctree-read", mark_related_cases)
     app.connect("doctree-read", glossary.name_entries)
     app.connect("doctree-resolved", glossary.link_terms)
+    app.connect("doctree-read", show_opening_figure)
+    folds.setup(app)
     app.connect("doctree-resolved", show_levels)  # sphinx-exercise has written the titles
     app.connect("env-updated", extend_search)
     for change in (

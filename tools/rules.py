@@ -43,7 +43,10 @@ TAGS = {
     "data-dependent": "The output depends on the images: stored on CIFAR-10, tested on Shapes-10. "
     "It is not compared either; the claim is asserted on both.",
     "long": f"The cell has more than {MAX_LINES} lines of code, which the text explains.",
-    "hide-input": "The page folds the code: it adds nothing to what the text says.",
+    "hide-input": "The page folds the code: it adds nothing to what the text says. Imports, "
+    "settings, asserts of a claim, and definitions that no text names are folded without it.",
+    "show-input": "The page leaves open definitions that no text names.",
+    "opening-figure": "The page shows the figure at its top too.",
 }
 FILLERS = re.compile(
     r"\b(simply|obviously|of course|basically|note that|let's dive in|as you can see)\b"

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from docutils.nodes import make_id
 
+from benchmarks.page_length import measure
 from tests.book.test_clinic import rows
 from tests.book.test_search import SEARCHES
 from tests.browser import Page, needs_browser
@@ -34,6 +36,7 @@ PAGES = sorted(
     for path in BOOK.glob(pattern)
     if path.relative_to(BOOK).as_posix() not in moved(ROOT)
 )
+CHAPTERS = [name for name in PAGES if name.startswith("chapters/")]
 every_page = pytest.mark.parametrize("name", PAGES)
 # Findings of the theme that stay: names of its buttons, and elements outside its landmarks.
 KNOWN = {"label-content-name-mismatch", "region"}
@@ -287,6 +290,80 @@ def test_a_solution_opens_by_keyboard(visit) -> None:
     button.focus()
     page.keyboard.press("Enter")
     assert content.is_visible()
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_chapter_is_comfortable_to_read(name: str, browser) -> None:
+    """Its length, its share of code, its first picture, its lines and the type in its figures."""
+    found = measure(browser, (BOOK / name).as_uri())
+    assert found.misses(Path(name).name) == []
+
+
+def test_folded_code_opens_by_keyboard_and_claims_can_be_read(visit) -> None:
+    page = visit((BOOK / "chapters" / "01-why-normalize.html").as_uri())
+    for kind in ("imports", "settings", "code", "check"):
+        fold = page.locator(f"details.fold.{kind}").first
+        code = fold.locator("pre").first
+        assert not code.is_visible()
+        fold.locator("summary").focus()
+        page.keyboard.press("Enter")
+        assert code.is_visible()
+        page.keyboard.press("Space")
+        assert not code.is_visible()
+    said = page.locator("details.check > summary").first.inner_text()
+    assert said.startswith("Checked: Raw flats need more than 10,000 steps")
+
+
+def test_of_folded_code_claims_are_printed_alone(visit) -> None:
+    page = visit((BOOK / "chapters" / "01-why-normalize.html").as_uri())
+    page.emulate_media(media="print")
+    assert not page.locator("details.imports > summary").first.is_visible()
+    assert page.locator("details.check > summary").first.is_visible()
+    page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+    assert page.locator("details.imports pre").first.is_visible()
+
+
+def test_the_header_says_where_one_is_and_how_much_is_left(visit) -> None:
+    page = visit((BOOK / "chapters" / "01-why-normalize.html").as_uri())
+    line = page.locator(".reading")
+    start = int(re.fullmatch(r"(\d+) minutes left", line.inner_text())[1])
+    assert start == int(page.locator(".where").get_attribute("data-minutes"))
+    page.evaluate("document.querySelector('#twenty-scales').scrollIntoView()")
+    page.wait_for_function("document.querySelector('.reading').textContent.startsWith('Section 5')")
+    later = int(re.fullmatch(r"Section 5 of 9(\d+) minutes left", line.text_content())[1])
+    assert 0 < later < start
+    here = page.locator("#pst-page-toc-nav a.active").last
+    page.wait_for_function("document.querySelector('#pst-page-toc-nav a.active')")
+    assert here.inner_text() == "Twenty scales"
+    page.evaluate("document.querySelector('#sources').scrollIntoView()")
+    page.wait_for_function("document.querySelector('.reading').innerText == 'Section 9 of 9'")
+    glossary = visit((BOOK / "appendix" / "glossary.html").as_uri())
+    assert glossary.locator(".reading").count() == 0
+
+
+def test_headings_are_graded(visit) -> None:
+    page = visit((BOOK / "chapters" / "01-why-normalize.html").as_uri())
+    size = "(e) => parseFloat(getComputedStyle(e).fontSize)"
+    sizes = [
+        page.locator(f"article {name}").first.evaluate(size)
+        for name in ("h1", "h2", "h3", "section > p")
+    ]
+    assert all(a > 1.2 * b for a, b in pairwise(sizes))
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_on_a_phone_wide_outputs_scroll_and_say_so(name: str, visit) -> None:
+    page = visit((BOOK / name).as_uri(), width=390)
+    typeset(page)
+    silent = page.evaluate(
+        """() => [...document.querySelectorAll(
+          "article :is(.highlight pre, .pst-scrollable-table-container, .output.text_html)")]
+        .filter((e) => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1)
+        .filter((e) => !/auto|scroll/.test(getComputedStyle(e).overflowX)
+                       || !/gradient/.test(getComputedStyle(e).backgroundImage))
+        .map((e) => e.outerHTML.slice(0, 200))"""
+    )
+    assert silent == []
 
 
 def test_the_playground_in_its_page_answers_to_keyboard_and_mouse(visit) -> None:

@@ -512,3 +512,30 @@ def test_times_of_small_tensors_are_in_microseconds():
     [ax] = how_fast.small([240, 960], {"formula": [1e-4, 2e-4], "torch.nn": [3e-5, 4e-5]}).axes
     assert np.allclose(ax.lines[0].get_ydata(), [100, 200])
     assert ax.get_xscale() == ax.get_yscale() == "log"
+
+
+def sizes_of_type(tree: ast.AST) -> list[object]:
+    """Return the sizes that code asks for, in points or by name."""
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.keyword))
+    named = [k.value for k in calls if k.arg in ("fontsize", "labelsize", "titlesize")]
+    return [node.value for node in named if isinstance(node, ast.Constant)]
+
+
+SMALL = {"regularization": 1, "why_it_works": 1}  # labels that a phone shows at 8 pixels
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "chapters" / "figures").glob("*.py")))
+def test_no_figure_asks_for_smaller_type(path: Path) -> None:
+    asked = sizes_of_type(ast.parse(path.read_text(encoding="utf-8")))
+    small = [size for size in asked if not isinstance(size, int) or size < style.FONT]
+    assert len(small) == SMALL.get(path.stem, 0)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_phone_shows_the_type_of_a_figure_at_nine_pixels_or_more(path: Path) -> None:
+    """Figures are as wide there as the screen without a margin, see custom.css."""
+    cells = code_cells(nbformat.read(path, as_version=4))
+    outputs = [output for cell in cells for output in cell.outputs]
+    drawn = [o.metadata["image/png"]["width"] for o in outputs if "image/png" in o.get("data", {})]
+    pixels = style.FONT * 100 / 72
+    assert all(pixels * (390 - 2 * 4) / width >= 9 for width in drawn)
