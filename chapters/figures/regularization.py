@@ -170,8 +170,8 @@ def histograms(layers: Mapping[str, int], weights: Mapping[str, Callable[[int], 
                       color=_color(name))  # fmt: skip
         ax.set(xlabel=f"weight, {label}", yticks=[])
     axes[0].set_ylabel("share of the peak")
-    places = {name: (0.02, 1.02 - 0.1 * i) for i, name in enumerate(weights)}
-    _names(axes[1], places, transform=axes[1].transAxes, va="top", fontsize="small")
+    places = {name: (0.02, 1.02 - 0.12 * i) for i, name in enumerate(weights)}
+    _names(axes[1], places, transform=axes[1].transAxes, va="top")
     return figure
 
 

@@ -521,7 +521,7 @@ def sizes_of_type(tree: ast.AST) -> list[object]:
     return [node.value for node in named if isinstance(node, ast.Constant)]
 
 
-SMALL = {"regularization": 1, "why_it_works": 1}  # labels that a phone shows at 8 pixels
+SMALL = {"why_it_works": 1}  # names of points that a phone shows at 8 pixels
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "chapters" / "figures").glob("*.py")))
