@@ -26,6 +26,26 @@ test("equal settings give equal sides, snapshot by snapshot", () => {
   assert.deepEqual(layers.left, layers.right);
 });
 
+test("any settings in range train, or say at which step they diverged", () => {
+  const uniform = Data.mulberry32(1), pick = (list) => list[Math.floor(uniform() * list.length)];
+  const between = ([low, high]) => Math.min(high, Math.max(low, low * (high / low) ** uniform())); // evenly in its logarithm
+  const whole = (range) => Math.round(between(range)), { LIMITS } = Network;
+  for (let i = 0; i < 60; i++) {
+    const side = {
+      norm: pick(Network.NORMS), place: pick(Network.PLACES), activation: pick(Network.ACTIVATIONS),
+      optimizer: pick(Network.OPTIMIZERS), depth: whole(LIMITS.depth), width: whole(LIMITS.width),
+      scale: between(LIMITS.scale), rate: between(LIMITS.rate), batchSize: whole([2, 32]),
+      weightDecay: pick([0, uniform()]), dropout: pick([0, 0.9 * uniform()]), momentum: uniform(), eps: between(LIMITS.eps),
+    };
+    const shared = { data: pick(Data.NAMES.slice(0, -1)), samples: whole([20, 200]), noise: uniform() / 2, seed: i };
+    const session = Runner.create(shared, side, side), what = JSON.stringify({ shared, side });
+    session.advance(5);
+    const { fields, loss, diverged } = session.snapshot({ grid: 4, mode: pick(["train", "eval"]) });
+    assert.deepEqual([fields.left, loss.left], [fields.right, loss.right], what);
+    assert.ok(fields.left.every((p) => p >= 0 && p <= 1) || diverged.left > 0, what);
+  }
+});
+
 test("a side does not depend on the other, nor on when it is looked at", () => {
   const alone = Runner.create(BOTH.shared, BOTH.left, null), watched = Runner.create(BOTH.shared, BOTH.left, BOTH.right);
   alone.advance(30);
