@@ -72,6 +72,7 @@
     });
   };
 
-  // From a disk no page can be fetched to quote from it.
-  if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+  // Quotes are fetched from the pages: not while one types, and from a disk they cannot be.
+  if (location.protocol === "file:" || DOCUMENTATION_OPTIONS.pagename !== "search")
+    DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 }
