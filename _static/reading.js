@@ -18,7 +18,9 @@ document.addEventListener("DOMContentLoaded", () => {
     const eye = innerHeight / 3;
     const height = top(sections[end]) - top(where);
     const minutes = Math.ceil((where.dataset.minutes * (top(sections[end]) - eye)) / height);
-    const number = sections.findLastIndex((section) => top(section) < eye) + 1;
+    const atEnd = scrollY + innerHeight > document.documentElement.scrollHeight - 10;
+    const seen = sections.findLastIndex((section) => top(section) < eye) + 1;
+    const number = atEnd ? sections.length : seen;
     const unit = minutes === 1 ? "minute" : "minutes";
     place.textContent = number > 0 ? `Section ${number} of ${sections.length}` : "";
     left.textContent = minutes > 0 ? `${minutes} ${unit} left` : "";
