@@ -146,7 +146,7 @@ def label_of_settings(body: list[ast.stmt]) -> tuple[str, str]:
     return SETTINGS, _listed("Imports and settings" if rest else "Settings", names)
 
 
-def label_of_code(source: str, draws: bool) -> str:
+def label_of_code(source: str, draws: bool, prints: bool = False) -> str:
     """Say what is in code that the tag folds."""
     if draws:
         return "Code of the figure"
@@ -154,7 +154,8 @@ def label_of_code(source: str, draws: bool) -> str:
         return f"File: {file[1]}"
     kinds = ast.FunctionDef | ast.ClassDef
     found = tree(source).body
-    return _listed("Code", [node.name for node in found if isinstance(node, kinds)])
+    names = [node.name for node in found if isinstance(node, kinds)]
+    return "Code of the output" if prints and not names else _listed("Code", names)
 
 
 def _listed(title: str, names: list[str]) -> str:
@@ -219,6 +220,7 @@ def fold_cell(cell: nodes.container, in_text: Collection[str], exercise: bool = 
     hidden = cell.attributes.pop("hide_mode", None) is not None
     block = code[0]
     draws = any(True for _ in cell.findall(nodes.image))
+    prints = cell[-1].get("nb_element") == "cell_code_output"
     body, below = [], []
     tags = cell.get("cell_metadata", {}).get("tags", [])
     helpers = not (exercise or hidden or SHOW in tags)
@@ -238,7 +240,7 @@ def fold_cell(cell: nodes.container, in_text: Collection[str], exercise: bool = 
         elif part.label:
             body.append(Fold("", own, kind=part.kind, label=part.label))
         elif hidden:
-            body.append(Fold("", own, kind=CODE, label=label_of_code(part.source, draws)))
+            body.append(Fold("", own, kind=CODE, label=label_of_code(part.source, draws, prints)))
         else:
             body.append(own)
     if exercise and cell[-1].astext().lstrip().startswith(UNTOUCHED):

@@ -106,6 +106,7 @@ def test_code_that_the_tag_folds_says_what_it_defines_or_draws() -> None:
     assert label_of_code(source, draws=False) == "Code: f, A"
     assert label_of_code(source, draws=True) == "Code of the figure"
     assert label_of_code("x = 1", draws=False) == "Code"
+    assert label_of_code("print(x)", draws=False, prints=True) == "Code of the output"
 
 
 def cell(source: str, **attributes: str) -> nodes.container:
@@ -129,7 +130,7 @@ def test_claims_stand_below_the_output_that_shows_them() -> None:
 def test_the_tag_folds_the_rest_and_a_cell_of_claims_has_no_box() -> None:
     box = cell("import math\nf()", hide_mode="input")
     fold_cell(box, set())
-    assert [fold["label"] for fold in box[0].children] == ["Imports: math", "Code"]
+    assert [fold["label"] for fold in box[0].children] == ["Imports: math", "Code of the output"]
     assert "hide_mode" not in box
     box = cell("# Claim: It holds.\nassert x")
     fold_cell(box, set())
