@@ -156,7 +156,7 @@ def show_opening_figure(app: Sphinx, doctree: nodes.document) -> None:
         if OPENING in cell.get("cell_metadata", {}).get("tags", []):
             image = next(cell.findall(nodes.image)).deepcopy()
             caption = next(cell.findall(nodes.caption)).astext()
-            said = re.split(r"(?<=[.:]) ", caption, maxsplit=1)[0]
+            said = re.split(r"(?<=\.) ", caption, maxsplit=1)[0]
             section = cell.parent
             link = nodes.reference("", section[0].astext(), refid=section["ids"][0])
             text = nodes.paragraph("", f"{said} From: ", link, nodes.Text("."))
