@@ -1,6 +1,6 @@
 """How long is each chapter of the built book to a reader, and how much of that is code?
 
-python benchmarks/page_length.py _build/html
+python -m benchmarks.page_length _build/html
 
 Prints a table, on a window of 1280 x 800 unless it says otherwise: screens; the shares of the
 height that are code and output as the page opens (labels of folded code are code, the sentences of
