@@ -72,7 +72,8 @@ def test_solutions_are_folded_and_their_checks_come_along(path: Path) -> None:
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     text = "\n".join(cell.source for cell in cells)
     called = {name for cell in cells if (name := exercises.checked(cell))}
-    assert called <= set(re.findall(r"^(\w+) = Exercise\(", text, re.MULTILINE))
+    kinds = "|".join(["Exercise", *re.findall(r"^class (\w+)\(Exercise\)", text, re.MULTILINE)])
+    assert called <= set(re.findall(rf"^(\w+) = (?:{kinds})\(", text, re.MULTILINE))
 
 
 # What the text before the package names, and what comes with that, with requests and with Jupyter.
