@@ -1,10 +1,21 @@
 """The exercises of the chapter on deployment."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 
 from normlab.exercise import Exercise
+
+
+class _OfWeights(Exercise):
+    """An exercise on weights: what is off by one factor misses no mean and no variance."""
+
+    def _difference(self, found: Any, expected: Any) -> str:
+        said = super()._difference(found, expected)
+        return said.replace(", as by a mean", "").replace(", as by a variance", "")
 
 
 def _folded_bias(bias: Tensor | None, bn: _BatchNorm) -> Tensor:
@@ -33,7 +44,7 @@ def _zero(bias: Tensor | None) -> Tensor | int:
     return 0 if bias is None else bias
 
 
-folded_bias = Exercise(
+folded_bias = _OfWeights(
     _folded_bias,
     cases=[
         (torch.tensor([1.0, -2.0, 0.5]), _bn(3, seed=0)),
@@ -50,6 +61,14 @@ folded_bias = Exercise(
         (
             lambda bias, bn: _zero(bias) + bn.bias.detach() - _scale(bn) * bn.running_mean,
             "the layer's bias arrives unscaled. Does BN scale what comes in, or a part of it?",
+        ),
+        (
+            lambda bias, bn: _scale(bn) * _zero(bias) + bn.bias.detach() - bn.running_mean,
+            "the running mean arrives unscaled. Does BN subtract it before it scales, or after?",
+        ),
+        (
+            lambda bias, bn: _zero(bias) + bn.bias.detach() - bn.running_mean,
+            "nothing is scaled. Which of the three numbers does BN multiply?",
         ),
         (
             lambda bias, bn: _scale(bn) * (_zero(bias) - bn.running_mean),
@@ -122,7 +141,11 @@ def _chains() -> list[tuple[nn.Sequential]]:
         nn.Conv1d(4, 6, 1), nn.BatchNorm1d(6), nn.BatchNorm1d(6),
     ).eval()  # fmt: skip
     mixed[7].train()
-    return [(plain.eval(),), (first.eval(),), (mixed,)]
+    again = nn.Sequential(
+        nn.Linear(3, 3), nn.BatchNorm1d(3), nn.BatchNorm1d(3),
+        nn.ConvTranspose1d(3, 3, 2), nn.BatchNorm1d(3),
+    )  # fmt: skip
+    return [(plain.eval(),), (first.eval(),), (mixed,), (again.eval(),)]
 
 
 def _where(wanted) -> list:
@@ -178,6 +201,24 @@ foldable = Exercise(
             "a layer behind one without a bias is not on your list. Can a folded layer get one?",
         ),
         (
+            _where(
+                lambda m, i: _is_bn(m, i) and i > 0
+                and isinstance(m[i - 1], (*_AFFINE, _BatchNorm))
+                and _tracks(m, i) and not m[i].training
+            ),
+            "a BN layer behind another BN is on your list. Into which kinds of layers does this "
+            "exercise fold?",
+        ),
+        (
+            _where(
+                lambda m, i: _is_bn(m, i) and i > 0
+                and isinstance(m[i - 1], (nn.Linear, _ConvNd))
+                and _tracks(m, i) and not m[i].training
+            ),
+            "a layer behind a transposed convolution is on your list. Which kinds does this "
+            "exercise leave out?",
+        ),
+        (
             lambda layers: [i - 1 for i in _foldable(layers)],
             "those are the layers in front. Which indices have the BN layers?",
         ),
@@ -218,7 +259,7 @@ def _largest(weight: Tensor, dims: list[int]) -> Tensor:
     return weight.abs().amax(dims, keepdim=True)
 
 
-rounded = Exercise(
+rounded = _OfWeights(
     _rounded,
     cases=_weights(),
     tolerance=1e-5,
@@ -234,6 +275,20 @@ rounded = Exercise(
         (
             _by(_largest, 255),
             "you have 255 steps on each side of zero. How many for both sides together?",
+        ),
+        (
+            _by(_largest, 63),
+            "your largest weight is 63 steps: half the range. How many steps do 8 bits with a "
+            "sign allow on each side?",
+        ),
+        (
+            _by(_largest, 64),
+            "your largest weight is 64 steps, half of 128. On how many sides of zero are 127?",
+        ),
+        (
+            _by(lambda w, dims: w.amax(dims, keepdim=True) - w.amin(dims, keepdim=True), 255),
+            "you spread the whole numbers from the smallest weight to the largest. Which number "
+            "do 127 steps reach?",
         ),
         (
             _by(_largest, rounding=torch.floor),
@@ -325,7 +380,7 @@ def _root(rows: Tensor, columns: Tensor) -> Tensor:
     return torch.sqrt(columns / rows)
 
 
-equalize = Exercise(
+equalize = _OfWeights(
     _equalize,
     cases=_two_layers(),
     observe=_layers,

@@ -98,7 +98,12 @@ def times(results: Mapping[int, Mapping[str, float]], baseline: str) -> Figure:
     ax.axvline(1, color=INK, lw=1, ls=":")
     ax.set_yticks(range(len(ways))[::-1], ways)
     ax.set_ylim(-0.5, len(ways) - 0.5)
-    ax.set_xlim(0, None)
+    ax.set_xscale("log")  # half as long is as far from 1 as twice as long
+    low, high = ax.get_xlim()
+    marks = [m for m in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low < m < high]
+    ax.set_xticks(marks, [f"{mark:g}" for mark in marks])
+    ax.minorticks_off()
+    ax.grid(axis="y", lw=0.4)
     ax.set_xlabel(f"time of a batch, relative to that of the network {baseline}")
     figure.legend(loc="outside upper center", ncols=2, frameon=False)
     return figure

@@ -92,6 +92,19 @@ def test_an_answer_may_be_a_layer_of_which_the_behaviour_is_compared() -> None:
     assert "raises TypeError" in exercise.verdict(type("Stub", (nn.Module,), {}))
 
 
+def test_a_factor_of_weights_is_not_called_a_variance() -> None:
+    exercise = MODULES["deployment"].equalize
+
+    def answer(first, second):
+        first, second = exercise.solution(first, second)
+        first.weight.data *= 3
+        return first, second
+
+    said = exercise.verdict(answer)
+    assert "the first weight is off by the same factor in all its values; the first bias" in said
+    assert "variance" not in said
+
+
 def test_hooks_that_stay_are_seen_whatever_the_name() -> None:
     exercise = MODULES["clinic"].first_bad
 
