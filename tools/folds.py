@@ -88,7 +88,7 @@ def definitions(
 def checks(source: str, body: list[ast.stmt]) -> list[tuple[int, int, str]]:
     """Return the lines from each claim to its last assert, and its sentence.
 
-    A loop with claims inside is one check of them all, unless it prints too.
+    A loop with claims inside is one check of them all, unless it prints too or ends in other work.
     """
     found: list[tuple[int, int, str]] = []
     for claim in claims_of(SimpleNamespace(source=source, id="")):
@@ -97,7 +97,7 @@ def checks(source: str, body: list[ast.stmt]) -> list[tuple[int, int, str]]:
         own = [n for n in body if first < n.lineno <= claim.last and _asserts(n)]
         if around is None and own:
             found.append((first, own[-1].end_lineno, claim.sentence))
-        elif around and not any(_calls(part, {"print"}) for part in ast.walk(around)):
+        elif around and _only_checks(around):
             lines = around.lineno - 1, around.end_lineno
             if found and found[-1][:2] == lines:
                 found[-1] = (*lines, f"{found[-1][2]} {claim.sentence}")
@@ -168,6 +168,11 @@ def _calls(node: ast.AST, names: set[str]) -> bool:
         return False
     called = node.value.func
     return getattr(called, "attr", getattr(called, "id", "")) in names
+
+
+def _only_checks(block: ast.stmt) -> bool:
+    prints = any(_calls(part, {"print"}) for part in ast.walk(block))
+    return _asserts(block.body[-1]) and not prints
 
 
 def _asserts(node: ast.stmt) -> bool:

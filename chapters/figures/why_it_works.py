@@ -69,7 +69,7 @@ def loss_by_shift(panels: Mapping[str, Mapping[str, tuple[float, float]]]) -> Fi
     """
     rows = -(-len(panels) // 2)
     figure, axes = plt.subplots(
-        rows, 2, figsize=(WIDTH, 0.4 + 2.7 * rows), sharex=True, sharey=True, squeeze=False
+        rows, 2, figsize=(WIDTH, 0.4 + 3 * rows), sharex=True, sharey=True, squeeze=False
     )
     for ax, (setting, points) in zip(axes.flat, panels.items(), strict=False):
         for name, (x, y) in points.items():
@@ -98,7 +98,7 @@ def _label_points(ax: Axes, points: Mapping[str, tuple[float, float]]) -> None:
     for name, point in points.items():
         for offset, side in _BESIDE:
             label = ax.annotate(name, point, xytext=offset, textcoords="offset points", ha=side,
-                                color=_color(name), fontsize="small", va="center")  # fmt: skip
+                                color=_color(name), va="center")  # fmt: skip
             label.set_in_layout(False)
             box = label.get_window_extent()
             if box.count_overlaps(taken) == 0 and ax.bbox.x0 < box.x0 < box.x1 < ax.bbox.x1:

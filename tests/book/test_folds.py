@@ -89,11 +89,14 @@ def test_a_cell_is_cut_into_imports_code_and_claims() -> None:
     ]
 
 
-def test_a_loop_with_claims_inside_is_one_check_unless_it_prints() -> None:
+def test_a_loop_with_claims_inside_is_one_check_unless_it_does_more() -> None:
     source = "for x in y:\n    # Claim: One.\n    assert x\n    # Claim: Two.\n    assert x"
     assert parts(source) == [Part(CHECK, "One. Two.", source)]
-    source = "for x in y:\n    print(x)\n    # Claim: It holds.\n    assert x"
-    assert parts(source) == [Part(CODE, "", source)]
+    for source in (
+        "for x in y:\n    print(x)\n    # Claim: It holds.\n    assert x",
+        "for x in y:\n    # Claim: It holds.\n    assert x\n    found.append(x)",
+    ):
+        assert parts(source) == [Part(CODE, "", source)]
 
 
 def test_a_long_list_of_names_is_cut() -> None:

@@ -521,14 +521,10 @@ def sizes_of_type(tree: ast.AST) -> list[object]:
     return [node.value for node in named if isinstance(node, ast.Constant)]
 
 
-SMALL = {"why_it_works": 1}  # names of points that a phone shows at 8 pixels
-
-
 @pytest.mark.parametrize("path", sorted((ROOT / "chapters" / "figures").glob("*.py")))
 def test_no_figure_asks_for_smaller_type(path: Path) -> None:
     asked = sizes_of_type(ast.parse(path.read_text(encoding="utf-8")))
-    small = [size for size in asked if not isinstance(size, int) or size < style.FONT]
-    assert len(small) == SMALL.get(path.stem, 0)
+    assert [size for size in asked if not isinstance(size, int) or size < style.FONT] == []
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
