@@ -38,9 +38,9 @@ STYLE = """<style>
 body { margin: 0; font-family: sans-serif; color: #333 }
 .sheet { position: relative; height: 296mm; break-after: page }
 .foot { position: absolute; inset: auto 14mm 6mm; font-size: 8pt; color: #777 }
-main { padding: 25mm 20mm }
-p { font-size: 11pt; margin: 1.8mm 0 }
-h2 { font-size: 12pt; margin: 6mm 0 2mm }
+main { padding: 15mm 20mm }
+p { font-size: 11pt; margin: 1.2mm 0 }
+h2 { font-size: 12pt; margin: 4.5mm 0 1.5mm }
 .foot, p { display: flex; justify-content: space-between }
 a { color: #0b57c2; text-decoration: none }
 </style>"""
