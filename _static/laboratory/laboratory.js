@@ -93,7 +93,7 @@ function makeLaboratory() {
   };
 
   /** @param {number} v */
-  const percent = (v) => `${(100 * v).toFixed(1)} %`;
+  const percent = (v) => `${(100 * v).toFixed(1)}\u00a0%`;
 
   // --- the address: settings as a readable line, and back -----------------------------------
   /**
