@@ -16,6 +16,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from normlab import style
 from tools.chromium import CHROMIUM
 from tools.pdf import typeset
 
@@ -26,7 +27,7 @@ MAX_CODE = 1 / 3
 MAX_BEFORE_PICTURE = 2.0
 LINE = (60, 75)  # characters
 MIN_TYPE = 9.0  # pixels
-FONT = 11 * 100 / 72  # of the drawings in their own pixels, see normlab.style
+FONT = style.FONT * 100 / 72  # of the drawings in their own pixels
 
 MEASURE = """() => {
   const seen = (e) => e.checkVisibility({visibilityProperty: true});

@@ -1173,6 +1173,7 @@ function makeLaboratory() {
       const passed = Math.min(now - before, Math.max(100, pause));
       if (!busy && now - before >= pause) {
         const { rate } = SPEEDS[speed];
+        // 24 milliseconds and the way to the workers and back: a picture every second frame.
         owed = rate === Infinity ? (engine?.fit(calm.matches ? 200 : 24) ?? 1) : owed + (rate * passed) / 1000;
         before = now;
         const steps = Math.min(Math.floor(owed), limit - (snapshot?.steps ?? 0));
