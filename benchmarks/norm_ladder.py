@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -25,8 +24,7 @@ import nbformat
 import torch
 
 NOTEBOOK = Path(__file__).parents[1] / "chapters" / "17-how-fast.ipynb"
-CELLS = ("formula", "ways", "ways-2", "family", "triton", "triton-back", "triton-bn",
-         "triton-bn-back", "triton-run")  # fmt: skip
+CELLS = ("formula", "ways", "ways-2", "family", "triton", "triton-back", "triton-bn")  # fmt: skip
 HEAD = "import torch\nfrom torch.nn import functional as F\n"
 HEAD += "from normlab.functional import batch_norm, normalize_backward\nEPS = 1e-5\n"
 SHAPES = [(64, 6, 28, 28), (64, 16, 10, 10), (128, 64, 32, 32), (8192, 256, 1, 1)]
@@ -89,13 +87,13 @@ def calls_of(
         },
         "LayerNorm": {
             "torch.nn": cells.layer_library,
-            "formula": partial(cells.by_samples, cells.formula),
-            "closed form": partial(cells.by_samples, cells.closed_form),
+            "formula": cells.in_groups(cells.formula, 1),
+            "closed form": cells.in_groups(cells.closed_form, 1),
         },
         "GroupNorm": {
             "torch.nn": cells.group_library,
-            "formula": partial(cells.by_groups, cells.formula),
-            "closed form": partial(cells.by_groups, cells.closed_form),
+            "formula": cells.in_groups(cells.formula, cells.GROUPS),
+            "closed form": cells.in_groups(cells.closed_form, cells.GROUPS),
         },
     }[norm]
     if compiled:
