@@ -24,7 +24,8 @@ import nbformat
 import torch
 
 NOTEBOOK = Path(__file__).parents[1] / "chapters" / "17-how-fast.ipynb"
-CELLS = ("formula", "ways", "ways-2", "family", "triton", "triton-back", "triton-bn")  # fmt: skip
+CELLS = ("formula", "ways", "ways-2", "family", "triton", "triton-back", "triton-bn",
+         "triton-bn-back", "triton-run")  # fmt: skip
 HEAD = "import torch\nfrom torch.nn import functional as F\n"
 HEAD += "from normlab.functional import batch_norm, normalize_backward\nEPS = 1e-5\n"
 SHAPES = [(64, 6, 28, 28), (64, 16, 10, 10), (128, 64, 32, 32), (8192, 256, 1, 1)]
